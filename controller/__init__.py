@@ -1,0 +1,1 @@
+"""SandboxTemplate and SecurityProfile become Kubernetes objects. Today: the pure half, `controller.compile`."""
