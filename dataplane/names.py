@@ -1,0 +1,36 @@
+"""Names that more than one part of the configuration uses: internal headers, filter-state keys, clusters, listeners, filters.
+
+Every `x-groyne-` header of a client is removed before anything reads it; only Envoy's own configuration writes them.
+"""
+
+INTERNAL_PREFIX = "x-groyne-"
+PATH_HEADER = "x-groyne-path"
+NAMES_HEADER = "x-groyne-names"
+HOST_HEADER = "x-groyne-host"
+PORT_HEADER = "x-groyne-port"
+DECISION_HEADER = "x-groyne-d"
+TOOL_HEADER = "x-groyne-m"
+
+CONNECT_HOST = "groyne.connect_host"
+DYNAMIC_HOST = "envoy.upstream.dynamic_host"
+DYNAMIC_PORT = "envoy.upstream.dynamic_port"
+
+SLOT = "groyne.slot."
+SLOTS = 64
+CONNECT_LUA = "groyne.connect"
+TOOL_LUA = "groyne.tools"
+NAMES_LUA = "groyne.names"
+CONNECT_STATE = "groyne.connect_state"
+
+PLAIN_CLUSTER = "plain"
+TLS_CLUSTER = "tls"
+TLS_HTTP1_CLUSTER = "tls-http1"
+TCP_CLUSTER = "tcp"
+INTERCEPT = "intercept"
+PASS = "pass"
+EXPLICIT = "explicit"
+REDIRECT = "redirect"
+
+
+def slot(position: int) -> str:
+    return f"{SLOT}{position}"

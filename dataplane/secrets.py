@@ -1,0 +1,51 @@
+"""Credentials and certificates as SDS files: one resource a file, replaced by rename, never part of routes or listeners."""
+
+import hashlib
+from dataclasses import dataclass
+
+from dataplane.xds import Resource, discovery_response, file_source, message, text
+from policy.program import Rule
+
+SECRET = "envoy.extensions.transport_sockets.tls.v3.Secret"
+LEAF = "leaf"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Where the files lie as Envoy sees them: absolute, without a trailing slash."""
+
+    directory: str
+
+    def path(self, name: str) -> str:
+        return f"{self.directory}/{name}"
+
+    def source(self, name: str) -> Resource:
+        return file_source(self.path(name), self.directory)
+
+
+def credential_name(rule: Rule) -> str:
+    """Names the rule, not the value: a rotated value is the same resource."""
+    return "credential-" + hashlib.sha256(rule.id.encode()).hexdigest()[:20]
+
+
+def credential_file(rule: Rule) -> str:
+    return f"sds-{credential_name(rule)}.json"
+
+
+def leaf_file(number: int) -> str:
+    return f"sds-{LEAF}-{number}.json"
+
+
+def sds(resource: Resource) -> Resource:
+    """The discovery response; its version is the content's hash, so that the same content is the same bytes."""
+    version = hashlib.sha256(repr(sorted(resource.items())).encode()).hexdigest()[:16]
+    return discovery_response(version, [resource])
+
+
+def credential_secret(rule: Rule, value: str) -> Resource:
+    return sds(message(SECRET, name=credential_name(rule), generic_secret={"secret": {"inline_string": text(value)}}))
+
+
+def certificate_secret(name: str, certificate_pem: str, key_pem: str) -> Resource:
+    pair = {"certificate_chain": {"inline_string": certificate_pem}, "private_key": {"inline_string": key_pem}}
+    return sds(message(SECRET, name=name, tls_certificate=pair))
