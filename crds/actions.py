@@ -1,8 +1,9 @@
 """What a matching rule does. In one rule the order is bypass, block, mcpToolPolicy, headerManipulation, tokenTransformation."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import MaxLen, MinLen
+from pydantic import Field
 
 from crds.audit import AuditAction
 from crds.base import Model
@@ -88,10 +89,15 @@ class HeaderManipulationAction(Model):
     """Names of headers that are removed, in lower case."""
 
 
+def _without_default(schema: dict[str, Any]) -> None:
+    """False is the same as absent: stored objects stay as they were written."""
+    schema.pop("default", None)
+
+
 class SecurityRuleActions(Model):
     """The actions of one rule. Bypass, block and a denying mcpToolPolicy end the request's way through the rules."""
 
-    bypass: Bool = False
+    bypass: Annotated[Bool, Field(json_schema_extra=_without_default)] = False
     """Forwards the request and skips every later rule."""
     block: BlockAction | None = None
     """Refuses the request."""

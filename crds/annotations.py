@@ -69,6 +69,8 @@ _BELONGS: Mapping[str, frozenset[str]] = {
 
 _HOST = re.compile(r"(\*\.)?[A-Za-z0-9_]([-A-Za-z0-9_]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([-A-Za-z0-9_]*[A-Za-z0-9_])?)*\.?\Z")
 _IPV6 = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)\Z")
+_LONGEST_HOST = 255
+_LONGEST_SOURCE = 4096
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
@@ -134,7 +136,7 @@ def parse_hosts(text: str) -> tuple[str, ...] | Problem:
     hosts = _split(text)
     if not hosts:
         return _invalid("names no host: list host patterns, separated by commas, or remove the annotation")
-    if any(host != "*" and not _HOST.match(host) and not _IPV6.match(host) for host in hosts):
+    if not all(_is_host(host) for host in hosts):
         return _invalid("list host patterns such as `api.example.com` or `*.example.com`, without scheme, port or path")
     return hosts
 
@@ -166,6 +168,8 @@ def parse_value_from(text: str) -> ValueFrom | Problem:
 
 
 def _wrong_argument(source: Source, argument: str) -> str | None:
+    if len(argument) > _LONGEST_SOURCE:
+        return f"`{source}:` may be followed by {_LONGEST_SOURCE} characters: use a script or a shorter path"
     if not argument or "\0" in argument:
         return f"`{source}:` must be followed by what to read"
     if source is Source.ENV and not _VARIABLE.match(argument):
@@ -211,6 +215,10 @@ def _is_source(key: str) -> bool:
 
 def _any_of(kinds: frozenset[str]) -> str:
     return " or ".join(f"a {kind}" for kind in sorted(kinds))
+
+
+def _is_host(text: str) -> bool:
+    return text == "*" or (len(text) <= _LONGEST_HOST and bool(_HOST.match(text) or _IPV6.match(text)))
 
 
 def _split(text: str) -> tuple[str, ...]:

@@ -67,6 +67,12 @@ class Model(BaseModel):
     )
 
     laws: ClassVar[tuple[Law, ...]] = ()
+    known: ClassVar[frozenset[str]] = frozenset()
+    """The fields' names as they are written in YAML."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_options: Any) -> None:
+        cls.known = frozenset(field.alias or name for name, field in cls.model_fields.items())
 
     @model_validator(mode="wrap")
     @classmethod
@@ -74,9 +80,10 @@ class Model(BaseModel):
         if not isinstance(raw, dict):
             return handler(raw)
         given = {key: value for key, value in raw.items() if value is not None}
-        found = [*cls._unknown(given), *cls._breaches(given)]
-        if cls.model_config.get("extra") == "forbid":
-            given = {key: value for key, value in given.items() if key in cls.aliases()}
+        found = [*cls._breaches(given)]
+        if cls.model_config.get("extra") == "forbid" and not cls.known.issuperset(given):
+            found.extend(cls._unknown(given))
+            given = {key: value for key, value in given.items() if key in cls.known}
         return gather(cls.__name__, found, lambda: handler(given)).normalised()
 
     def normalised(self) -> Self:
@@ -84,18 +91,11 @@ class Model(BaseModel):
         return self
 
     @classmethod
-    def aliases(cls) -> frozenset[str]:
-        return frozenset(field.alias or name for name, field in cls.model_fields.items())
-
-    @classmethod
     def _unknown(cls, given: dict[Any, Any]) -> Iterator[InitErrorDetails]:
-        if cls.model_config.get("extra") != "forbid":
-            return
         for key in given:
-            if key not in cls.aliases():
-                name = shorten(str(key))
-                hint = did_you_mean(str(key), cls.aliases())
-                yield finding((str(key),), Reason.UNKNOWN_FIELD, f"`{name}` is not a field here{hint or ': remove it'}")
+            if key not in cls.known:
+                hint = did_you_mean(str(key), cls.known) or ": remove it"
+                yield finding((str(key),), Reason.UNKNOWN_FIELD, f"`{shorten(str(key))}` is not a field here{hint}")
 
     @classmethod
     def _breaches(cls, given: dict[str, Any]) -> Iterator[InitErrorDetails]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from crds.base import Open, Tolerant
-from crds.fields import Checked, Int64, LabelKey, Labels, Namespace, Str, Subdomain
+from crds.fields import AnnotationMap, Checked, Int64, Labels, Namespace, Str, Subdomain
 from crds.names import data_key
 
 DataKey = Annotated[Str, Checked(data_key)]
@@ -36,7 +36,7 @@ class ObjectMeta(Open):
     name: Subdomain
     namespace: Namespace | None = None
     labels: Labels = Field(default_factory=dict)
-    annotations: dict[LabelKey, Str] = Field(default_factory=dict, repr=False)
+    annotations: AnnotationMap = Field(default_factory=dict, repr=False)
     uid: Str | None = None
     generation: Int64 | None = None
     resource_version: Str | None = None
@@ -46,7 +46,7 @@ class TemplateMeta(Open):
     """The metadata that a template gives its pods."""
 
     labels: Labels = Field(default_factory=dict)
-    annotations: dict[LabelKey, Str] = Field(default_factory=dict, repr=False)
+    annotations: AnnotationMap = Field(default_factory=dict, repr=False)
 
 
 class Secret(Tolerant):

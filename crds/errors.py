@@ -90,7 +90,7 @@ def _pattern(context: dict[str, Any], _value: Any) -> tuple[Reason, str]:
 
 def _enum(context: dict[str, Any], value: Any) -> tuple[Reason, str]:
     expected = str(context["expected"])
-    allowed = [word.strip(" '") for word in expected.replace(" or ", ", ").split(", ")]
+    allowed = [word.strip(" '") for word in expected.replace(" or ", ", ").split(", ") if word != "''"]
     best = nearest(value, allowed) if isinstance(value, str) else None
     hint = f": did you mean {best}?" if best else ""
     text = f"must be one of {', '.join(allowed)}" if len(allowed) > 1 else f"must be {allowed[0]}"

@@ -92,8 +92,10 @@ StatusCode = Annotated[int, Strict(), Interval(ge=100, le=599), Field(json_schem
 Subdomain = Annotated[Str, Checked(names.subdomain)]
 Namespace = Annotated[Str, Checked(names.dns_label)]
 LabelKey = Annotated[Str, Checked(names.qualified)]
+AnnotationKey = Annotated[Str, Checked(names.annotation_key)]
 LabelValue = Annotated[Str, Checked(names.label_value)]
 Labels = dict[LabelKey, LabelValue]
+AnnotationMap = dict[AnnotationKey, Str]
 StrMap = dict[Str, Str]
 
 GoDuration = Annotated[Str, Checked(durations.audit_timeout)]

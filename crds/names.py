@@ -41,6 +41,11 @@ def qualified(text: str) -> str | None:
     return None
 
 
+def annotation_key(text: str) -> str | None:
+    """Like a label's key, but the API server does not mind upper case before the `/`."""
+    return qualified(text.lower())
+
+
 def label_value(text: str) -> str | None:
     if len(text) > 63:
         return f"a label's value has at most 63 characters, this one has {len(text)}"

@@ -27,14 +27,18 @@ def split(path: str) -> tuple[Part, ...]:
 
 
 def shorten(text: str) -> str:
-    return text if len(text) <= _LONGEST_KEY else f"{text[:_LONGEST_KEY]}…"
+    """The text as it can be shown: cut, and without characters that a terminal would obey."""
+    cut = text if len(text) <= _LONGEST_KEY else f"{text[:_LONGEST_KEY]}…"
+    return cut if cut.isprintable() else json.dumps(cut)[1:-1]
 
 
 def _render_part(part: Part) -> str:
     if isinstance(part, int):
         return f"[{part}]"
-    key = shorten(part)
-    return f".{key}" if _PLAIN.match(key) else f"[{json.dumps(key, ensure_ascii=False)}]"
+    if _PLAIN.match(part) and len(part) <= _LONGEST_KEY:
+        return f".{part}"
+    key = part if len(part) <= _LONGEST_KEY else f"{part[:_LONGEST_KEY]}…"
+    return f"[{json.dumps(key, ensure_ascii=not key.isprintable())}]"
 
 
 def _split_piece(piece: re.Match[str]) -> Part:

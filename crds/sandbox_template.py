@@ -12,7 +12,7 @@ from pydantic_core import core_schema
 
 from crds.base import Open, custom
 from crds.core import ObjectMeta, TemplateMeta
-from crds.fields import Checked, Labels, Str
+from crds.fields import Checked, Int32, Labels, Str
 from crds.reasons import Reason
 
 GROUP = "extensions.agents.x-k8s.io"
@@ -65,7 +65,7 @@ class NetworkPolicyPeer(Open):
 class NetworkPolicyPort(Open):
     protocol: Literal["TCP", "UDP", "SCTP"] | None = None
     port: Annotated[int | str, _IntOrString] | None = None
-    end_port: int | None = None
+    end_port: Int32 | None = None
 
 
 class IngressRule(Open):
