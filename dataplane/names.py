@@ -5,6 +5,7 @@ Every `x-groyne-` header of a client is removed before anything reads it; only E
 
 INTERNAL_PREFIX = "x-groyne-"
 PATH_HEADER = "x-groyne-path"
+ID_HEADER = "x-groyne-id"
 NAMES_HEADER = "x-groyne-names"
 HOST_HEADER = "x-groyne-host"
 PORT_HEADER = "x-groyne-port"

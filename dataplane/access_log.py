@@ -1,0 +1,56 @@
+"""The access log: one JSON object a request or tunnel, from which `groyne` makes audit records.
+
+It names routes and actions (which carry rule ids), never values, and leaves the query out. Envoy escapes what clients send.
+"""
+
+from dataplane.secrets import Layout
+from dataplane.xds import Resource, extension
+
+FILE = "access.log"
+MATCHED = "%FILTER_STATE(envoy.extensions.filters.http.composite.matched_actions)%"
+
+
+def http_access_log(layout: Layout, scheme: str) -> list[Resource]:
+    return [
+        file_log(
+            layout,
+            {
+                "time": "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%",
+                "scheme": scheme,
+                "method": "%REQ(:METHOD)%",
+                "authority": "%REQ(:AUTHORITY):300%",
+                "path": "%PATH(NQ):2048%",
+                "status": "%RESPONSE_CODE%",
+                "route": "%ROUTE_NAME%",
+                "acted": MATCHED,
+                "details": "%RESPONSE_CODE_DETAILS%",
+                "flags": "%RESPONSE_FLAGS%",
+                "id": "%REQ(X-GROYNE-ID)%",
+                "ms": "%DURATION%",
+            },
+        )
+    ]
+
+
+def tcp_access_log(layout: Layout) -> list[Resource]:
+    """Connections inside a tunnel; intercepted HTTP in them is logged by its requests."""
+    return [
+        file_log(
+            layout,
+            {
+                "time": "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%",
+                "tunnel": "%FILTER_STATE(groyne.connect_host:PLAIN)%",
+                "sni": "%REQUESTED_SERVER_NAME%",
+                "chain": "%FILTER_CHAIN_NAME%",
+                "details": "%CONNECTION_TERMINATION_DETAILS%",
+                "flags": "%RESPONSE_FLAGS%",
+                "tls": "%DOWNSTREAM_TRANSPORT_FAILURE_REASON%",
+                "ms": "%DURATION%",
+            },
+        )
+    ]
+
+
+def file_log(layout: Layout, fields: dict[str, str]) -> Resource:
+    kind = "envoy.extensions.access_loggers.file.v3.FileAccessLog"
+    return extension("envoy.access_loggers.file", kind, path=layout.path(FILE), log_format={"json_format": fields})

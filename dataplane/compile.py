@@ -1,0 +1,155 @@
+"""The whole compilation: a selection, credential values and certificates in; files for Envoy out.
+
+Pure: the caller writes the files, by rename, in the order in which `Configuration.files` lists them, so that a secret is
+there before the route that names it. The same input gives the same bytes.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dataplane.bootstrap import bootstrap
+from dataplane.clusters import clusters
+from dataplane.guards import Guard
+from dataplane.hosts import RuleIndex
+from dataplane.interception import HostPlan, host_plan, refuses_unjudgeable
+from dataplane.listeners import DnsCache, explicit_listener, intercept_listener, pass_listener
+from dataplane.routes import Context
+from dataplane.secrets import LEAF, Layout, certificate_secret, credential_file, credential_secret, leaf_file
+from dataplane.tables import explicit_table, intercepted, plain_table, tls_table
+from dataplane.xds import Resource, discovery_response
+from policy.domains import DomainPattern
+from policy.program import SecretKeyRef, Selection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """A certificate chain and its key, PEM."""
+
+    certificate: str
+    key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the place where Envoy runs decides: paths, the address clients reach, the resolver, explicit allowances."""
+
+    layout: Layout
+    address: Resource
+    admin_socket: str
+    dns: DnsCache = DnsCache()
+    allowed_literals: frozenset[str] = frozenset()
+    pinned_ports: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    guards: tuple[Guard, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What holds for which host, before any Envoy text: `groyne explain` and the leaf certificates are made from it."""
+
+    selection: Selection
+    hosts: tuple[HostPlan, ...]
+
+    @property
+    def intercepted_names(self) -> tuple[str, ...]:
+        return tuple(host.pattern.text for host in self.hosts if intercepted(host))
+
+    def host(self, name: str) -> HostPlan:
+        """The plan of the most specific pattern that matches a canonical host name."""
+        matching = [plan for plan in self.hosts if plan.pattern.matches(name)]
+        return max(matching, key=lambda plan: (not plan.pattern.is_any, not plan.pattern.is_wildcard, len(plan.pattern.text)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """File name → JSON text, in the order of writing."""
+
+    files: Mapping[str, str] = field(repr=False)
+    plan: Plan
+
+
+def make_plan(selection: Selection) -> Plan:
+    index = RuleIndex(selection.rules)
+    passthrough = tuple(domain for profile in selection.profiles for domain in profile.passthrough_domains)
+    patterns = {*index.patterns, *passthrough}
+    hosts = tuple(host_plan(pattern, index.covering(pattern), passthrough) for pattern in sorted(patterns))
+    return Plan(selection=selection, hosts=hosts)
+
+
+def compile_envoy(plan: Plan, credentials: Mapping[SecretKeyRef, str], leafs: tuple[Pair, ...], options: Options) -> Configuration:
+    """`credentials` holds the tokens by resolved reference; a reference that is not in it has no value now."""
+    files = {
+        **secret_files(plan.selection, credentials, leafs),
+        **route_files(plan, credentials, options),
+        "cds.json": dump(discovery("cds", clusters(options.layout, options.dns))),
+        "lds.json": dump(discovery("lds", listeners(plan, len(leafs), options))),
+        "bootstrap.json": dump(bootstrap(options.layout, options.admin_socket)),
+    }
+    return Configuration(files=files, plan=plan)
+
+
+def secret_files(selection: Selection, credentials: Mapping[SecretKeyRef, str], leafs: tuple[Pair, ...]) -> dict[str, str]:
+    files = {leaf_file(n): dump(certificate_secret(f"{LEAF}-{n}", leaf.certificate, leaf.key)) for n, leaf in enumerate(leafs)}
+    for rule in selection.rules:
+        if rule.token and (token := credentials.get(selection.secret_ref(rule.token.secret))) is not None:
+            files[credential_file(rule)] = dump(credential_secret(rule, rule.token.template.render(token)))
+    return files
+
+
+def available_rules(selection: Selection, credentials: Mapping[SecretKeyRef, str]) -> frozenset[str]:
+    return frozenset(rule.id for rule in selection.rules if rule.token and selection.secret_ref(rule.token.secret) in credentials)
+
+
+def route_files(plan: Plan, credentials: Mapping[SecretKeyRef, str], options: Options) -> dict[str, str]:
+    selection = plan.selection
+    index = RuleIndex(selection.rules)
+    hosts = {host.pattern: index.covering(host.pattern) for host in with_literals(plan, options)}
+    plans = {host.pattern: host for host in with_literals(plan, options)}
+
+    def context(scheme: str) -> Context:
+        return Context(
+            scheme=scheme,
+            layout=options.layout,
+            available=available_rules(selection, credentials),
+            guards=options.guards,
+            escaped_slash_hosts=tuple(host for profile in selection.profiles for host in profile.escaped_slash_hosts),
+            allowed_literals=options.allowed_literals,
+            pinned_ports=options.pinned_ports,
+        )
+
+    tables = (explicit_table(hosts, plans, context("http")), plain_table(hosts, context("http")), tls_table(hosts, plans, context("https")))
+    return {f"rds-{table['name']}.json": dump(discovery(table["name"], [table])) for table in tables}
+
+
+def with_literals(plan: Plan, options: Options) -> list[HostPlan]:
+    """The plan's hosts, and one for each host whose ports or address the options pin, under the rules that cover it."""
+    known = {host.pattern.text for host in plan.hosts}
+    index = RuleIndex(plan.selection.rules)
+    added = [DomainPattern(text=text) for text in sorted({*options.pinned_ports, *options.allowed_literals} - known)]
+    passthrough = tuple(domain for profile in plan.selection.profiles for domain in profile.passthrough_domains)
+    return [*plan.hosts, *(pinned_plan(plan, host_plan(pattern, index.covering(pattern), passthrough)) for pattern in added)]
+
+
+def pinned_plan(plan: Plan, host: HostPlan) -> HostPlan:
+    """A pinned host is handled as the pattern that covers it: its certificate is that pattern's."""
+    return HostPlan(pattern=host.pattern, handling=plan.host(host.pattern.text).handling, because=host.because)
+
+
+def listeners(plan: Plan, leafs: int, options: Options) -> list[Resource]:
+    layout, dns = options.layout, options.dns
+    found = [explicit_listener(options.address, layout, dns)]
+    if leafs:
+        found.append(intercept_listener(layout, dns, leafs))
+    raw = not refuses_unjudgeable(plan.selection.rules)
+    found.append(pass_listener(layout, dns, raw=raw))
+    return found
+
+
+def discovery(name: str, resources: list[Resource]) -> Resource:
+    content = json.dumps(resources, sort_keys=True)
+    return discovery_response(f"{name}-{hashlib.sha256(content.encode()).hexdigest()[:16]}", resources)
+
+
+def dump(resource: Resource) -> str:
+    return json.dumps(resource, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,86 @@
+"""What is refused before any rule: requests that can be read in two ways, hosts that must not be dialled, leaked placeholders.
+
+The same checks stand first in every virtual host, in an order in which the cheap ones come first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dataplane import names, refusals
+from dataplane.literals import NOT_PUBLIC_LITERAL
+from dataplane.matching import port_condition
+from dataplane.predicates import Predicate, all_of, any_of, header, header_regex, negation
+from policy.authority import VALID_AUTHORITY
+from policy.domains import DomainPattern
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dataplane.routes import Context, Entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """A placeholder that stands for a credential: fine where a rule replaces it, refused everywhere else.
+
+    `headers` are looked at on hosts that none of `hosts` covers.
+    """
+
+    placeholder: str
+    credential: str
+    headers: tuple[str, ...]
+    hosts: tuple[DomainPattern, ...]
+
+
+def guards(pattern: DomainPattern, context: Context) -> Iterator[Entry]:
+    from dataplane.routes import Entry
+
+    yield Entry(condition=malformed_authority(pattern), action=refusals.builtin("MalformedHost", 400))
+    if not context.escaped_slashes(pattern):
+        yield Entry(condition=any_of(escaped_slash()), action=refusals.builtin("EscapedSlash", 400))
+    else:
+        yield Entry(condition=header_regex(names.PATH_HEADER, AMBIGUOUS_ESCAPED), action=refusals.builtin("EscapedSlash", 400))
+    if pattern.is_any or (pattern.is_ip and pattern.text not in context.allowed_literals):
+        yield Entry(condition=private_literal(context), action=refusals.builtin("AddressRefused", 403))
+    if ports := context.pinned_ports.get(pattern.text):
+        other = negation(port_condition(ports, context.scheme))
+        yield Entry(condition=other, action=refusals.builtin("AddressRefused", 403))
+    yield from placeholder_guards(pattern, context)
+
+
+AMBIGUOUS_ESCAPED = r"(?i)\C*(?:(?:%2f|%5c)\.{0,2}(?:/|\\|%2f|%5c)\C*|(?:/|\\)\.{0,2}(?:%2f|%5c)\C*|(?:%2f|%5c)\.{1,2})"
+"""Escaped slashes beside an empty or dot segment: unescaping would take another normalisation."""
+
+
+def malformed_authority(pattern: DomainPattern) -> Predicate:
+    invalid = negation(header_regex(":authority", VALID_AUTHORITY))
+    if pattern.is_any or pattern.is_wildcard or pattern.is_ip:
+        return invalid
+    return all_of((negation(header(":authority", exact=pattern.text, ignore_case=True)), invalid))
+
+
+def escaped_slash() -> Iterator[Predicate]:
+    for spelling in ("%2f", "%5c"):
+        yield header(names.PATH_HEADER, contains=spelling, ignore_case=True)
+
+
+def private_literal(context: Context) -> Predicate:
+    allowed = [header_regex(":authority", rf"(?i)\[?{literal_regex(text)}\]?(?::[0-9]+)?") for text in sorted(context.allowed_literals)]
+    return all_of((header_regex(":authority", NOT_PUBLIC_LITERAL), negation(any_of(allowed))))
+
+
+def literal_regex(text: str) -> str:
+    return text.replace(".", r"\.")
+
+
+def placeholder_guards(pattern: DomainPattern, context: Context) -> Iterator[Entry]:
+    from dataplane.routes import Entry
+
+    for guard in context.guards:
+        at_home = any(host.covers(pattern) for host in guard.hosts)
+        places = [header(":path", contains=guard.placeholder)]
+        if not at_home:
+            places += [header(name, contains=guard.placeholder) for name in guard.headers]
+        yield Entry(condition=any_of(places), action=refusals.builtin("PlaceholderMisused", 403))

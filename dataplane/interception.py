@@ -1,0 +1,98 @@
+"""Which hosts must be intercepted and why, and what a CONNECT or an SNI alone can decide.
+
+A host is intercepted when, for https, a rule that can still be reached needs more than its name and port. Everything else
+stays end-to-end TLS. What no certificate can name (`*`) cannot be intercepted: where a rule needs it, TLS to such hosts is
+refused (design decision 9).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from dataplane.hosts import HostRule
+from dataplane.matching import port_condition
+from dataplane.predicates import Predicate, any_of
+from policy.domains import DomainPattern
+from policy.program import Rule
+
+
+class Handling(StrEnum):
+    """What becomes of TLS to a host."""
+
+    PASS = "pass"  # noqa: S105 - not a password
+    INTERCEPT = "intercept"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostPlan:
+    """`because` names the rules that need to look inside."""
+
+    pattern: DomainPattern
+    handling: Handling
+    because: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NameDecision:
+    """One step of judging by host and port alone: refuse by this rule, or admit."""
+
+    condition: Predicate
+    refused_by: Rule | None
+
+
+def host_plan(pattern: DomainPattern, host_rules: Iterable[HostRule], passthrough: Iterable[DomainPattern] = ()) -> HostPlan:
+    if any(domain.covers(pattern) for domain in passthrough):
+        return HostPlan(pattern=pattern, handling=Handling.PASS)
+    because = looking_inside(host_rules)
+    if not because:
+        return HostPlan(pattern=pattern, handling=Handling.PASS)
+    handling = Handling.REFUSE if pattern.is_any else Handling.INTERCEPT
+    return HostPlan(pattern=pattern, handling=handling, because=because)
+
+
+def looking_inside(host_rules: Iterable[HostRule]) -> tuple[str, ...]:
+    """Ids of the reachable rules that need more than host and port; conditional bypasses count if anything follows them."""
+    needing: list[str] = []
+    pending: list[str] = []
+    for host_rule in (found for rule in host_rules if (found := rule.for_scheme("https"))):
+        rule = host_rule.rule
+        needs = any(entry.needs_request for entry in host_rule.entries)
+        if rule.bypass and needs:
+            pending.append(rule.id)
+        elif rule.headers or rule.token or rule.mcp or (rule.block and needs):
+            needing += [*pending, rule.id]
+            pending.clear()
+        elif rule.block:
+            needing += pending
+            pending.clear()
+        if rule.terminal and any(not entry.needs_request and not entry.ports for entry in host_rule.entries):
+            break
+    return tuple(needing)
+
+
+def name_decisions(host_rules: Iterable[HostRule]) -> list[NameDecision]:
+    """Judges by name and port; what a conditional bypass may still let through is admitted and judged inside."""
+    decisions: list[NameDecision] = []
+    may_pass = False
+    for host_rule in (found for rule in host_rules if (found := rule.for_scheme("https"))):
+        rule = host_rule.rule
+        if not rule.terminal:
+            continue
+        by_name = [entry for entry in host_rule.entries if not entry.needs_request]
+        condition = any_of(port_condition(entry.ports, "https") for entry in by_name)
+        if rule.bypass or not may_pass:
+            decisions.append(NameDecision(condition=condition, refused_by=None if rule.bypass else rule))
+        may_pass = may_pass or (rule.bypass and len(by_name) < len(host_rule.entries))
+        if condition is True:
+            break
+    return decisions
+
+
+def refuses_unjudgeable(rules: Iterable[Rule]) -> bool:
+    """Whether what no HTTP rule can judge is refused: some block speaks of `*` without more than ports and schemes (decision 7)."""
+    return any(
+        rule.block and not rule.bypass and any(d.is_any for d in entry.domains) and not entry.needs_request
+        for rule in rules
+        for entry in rule.match
+    )

@@ -1,0 +1,223 @@
+"""Listeners, and the HTTP connection managers in them.
+
+Two ways in, one code: `explicit` serves a proxy client on a socket, `redirect` what a pod's rules redirect. Behind them the
+same three managers (explicit, plain, tls) with Envoy's edge settings. Listeners name route configurations and never hold
+rules: a rule that changes changes no listener (design decision 11).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.resources import files
+
+from dataplane import names
+from dataplane.access_log import http_access_log, tcp_access_log
+from dataplane.local_replies import local_replies
+from dataplane.secrets import LEAF, Layout, leaf_file
+from dataplane.tools import tool_filter
+from dataplane.xds import HTTP, NETWORK, Resource, extension, message
+
+LISTENER = "envoy.config.listener.v3.Listener"
+HOUR = "3600s"
+BUFFER = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DnsCache:
+    """The cache that all forwarding shares; `resolver` is (address, port) of the only resolver Envoy asks, None for the system's."""
+
+    resolver: tuple[str, int] | None = None
+
+    @property
+    def config(self) -> Resource:
+        shared: Resource = {"name": "names", "dns_lookup_family": "ALL", "dns_query_timeout": "6s", "host_ttl": "60s",
+                            "dns_refresh_rate": "30s", "dns_failure_refresh_rate": {"base_interval": "1s", "max_interval": "5s"}}
+        if self.resolver is None:
+            return shared
+        address, port = self.resolver
+        cares = extension(
+            "envoy.network.dns_resolver.cares",
+            "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
+            resolvers=[socket_address(address, port)],
+            dns_resolver_options={"no_default_search_domain": True},
+        )
+        return {**shared, "typed_dns_resolver_config": cares}
+
+
+def socket_address(address: str, port: int) -> Resource:
+    return {"socket_address": {"address": address, "port_value": port}}
+
+
+def explicit_listener(address: Resource, layout: Layout, dns: DnsCache) -> Resource:
+    filters = [lua_filter(names.CONNECT_LUA, "connect"), connect_state(), *rule_filters(), dns_filter(dns)]
+    manager = http_manager(names.EXPLICIT, layout, filters, "http", upgrades=("CONNECT", "websocket"))
+    return message(LISTENER, name=names.EXPLICIT, address=address, filter_chains=[{"filters": [manager]}], **limits())
+
+
+def intercept_listener(layout: Layout, dns: DnsCache, leafs: int) -> Resource:
+    """Behind CONNECT to an intercepted host: TLS ends here, plain HTTP is judged as such, anything else is closed."""
+    chains = [tls_chain(layout, dns, leafs), http_chain(layout, dns)]
+    return internal_listener(names.INTERCEPT, chains, layout)
+
+
+def pass_listener(layout: Layout, dns: DnsCache, *, raw: bool) -> Resource:
+    """Behind CONNECT to any other host: TLS whose SNI is the CONNECT's host, plain HTTP, and raw TCP where the policy has it."""
+    tls = {"name": "tls", "filter_chain_match": {"transport_protocol": "tls"}, "filters": [same_name(), *to_shown_host(dns)]}
+    default = {"default_filter_chain": {"name": "raw", "filters": to_shown_host(dns)}} if raw else {}
+    return internal_listener(names.PASS, [tls, http_chain(layout, dns)], layout, **default)
+
+
+def internal_listener(name: str, chains: list[Resource], layout: Layout, **more: object) -> Resource:
+    return message(
+        LISTENER, name=name, internal_listener={}, filter_chains=chains, listener_filters=inspectors(),
+        listener_filters_timeout="5s", continue_on_listener_filters_timeout=True, access_log=tcp_access_log(layout), **limits(), **more,
+    )  # fmt: skip
+
+
+def limits() -> Resource:
+    return {"per_connection_buffer_limit_bytes": BUFFER}
+
+
+def inspectors() -> list[Resource]:
+    return [
+        extension("envoy.filters.listener.tls_inspector", "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"),
+        extension("envoy.filters.listener.http_inspector", "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector"),
+    ]
+
+
+def tls_chain(layout: Layout, dns: DnsCache, leafs: int) -> Resource:
+    filters = [lua_filter(names.NAMES_LUA, "names"), *rule_filters(), dns_filter(dns)]
+    manager = http_manager(names.INTERCEPT, layout, filters, "https", upgrades=("websocket",))
+    certificates = [{"name": f"{LEAF}-{n}", "sds_config": layout.source(leaf_file(n))} for n in range(leafs)]
+    tls = extension(
+        "tls",
+        "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        common_tls_context={
+            "alpn_protocols": ["h2", "http/1.1"],
+            "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+            "tls_certificate_sds_secret_configs": certificates,
+        },
+        disable_stateless_session_resumption=True,
+    )
+    return {"name": "tls", "filter_chain_match": {"transport_protocol": "tls"}, "transport_socket": tls, "filters": [manager]}
+
+
+def http_chain(layout: Layout, dns: DnsCache) -> Resource:
+    manager = http_manager("plain", layout, [*rule_filters(), dns_filter(dns)], "http", upgrades=("websocket",))
+    return {"name": "http", "filter_chain_match": {"application_protocols": ["http/1.0", "http/1.1", "h2c"]}, "filters": [manager]}
+
+
+def same_name() -> Resource:
+    """Envoy dials the CONNECT's host; an SNI that names another one is refused."""
+    server_name = {"select_expr": {"operand": {"ident_expr": {"name": "connection"}}, "field": "requested_server_name"}}
+    key = {"const_expr": {"string_value": names.CONNECT_HOST}}
+    connect = call("_[_]", {"ident_expr": {"name": "filter_state"}}, key)
+    none = call("_==_", server_name, {"const_expr": {"string_value": ""}})
+    condition = call("_||_", none, call("_==_", call("bytes", server_name), connect))
+    policy = {"permissions": [{"any": True}], "principals": [{"any": True}], "condition": condition}
+    kind = "envoy.extensions.filters.network.rbac.v3.RBAC"
+    return extension(NETWORK + "rbac", kind, stat_prefix="names", rules={"action": "ALLOW", "policies": {"same-name": policy}})
+
+
+def call(function: str, *arguments: Resource) -> Resource:
+    return {"call_expr": {"function": function, "args": list(arguments)}}
+
+
+def to_shown_host(dns: DnsCache) -> list[Resource]:
+    """Resolves and dials the host and port of the CONNECT, which the explicit manager left in filter state."""
+    resolve = extension(
+        NETWORK + "sni_dynamic_forward_proxy",
+        "envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig",
+        dns_cache_config=dns.config,
+        port_value=443,
+    )
+    proxy = extension(
+        NETWORK + "tcp_proxy",
+        "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+        stat_prefix="pass",
+        cluster=names.TCP_CLUSTER,
+        idle_timeout=HOUR,
+    )
+    return [resolve, proxy]
+
+
+def rule_filters() -> list[Resource]:
+    """Off unless a route turns them on: an unused slot costs nothing."""
+    kind = "envoy.extensions.filters.http.composite.v3.Composite"
+    slots = [{**extension(names.slot(position), kind), "disabled": True} for position in range(names.SLOTS)]
+    return [tool_filter(), *slots]
+
+
+def lua_filter(name: str, script: str) -> Resource:
+    code = {"inline_string": files("dataplane").joinpath(f"lua/{script}.lua").read_text(encoding="utf-8")}
+    filter_ = extension(name, "envoy.extensions.filters.http.lua.v3.Lua", source_codes={script: code}, default_source_code=code)
+    return {**filter_, "disabled": True}
+
+
+def connect_state() -> Resource:
+    """Carries the CONNECT's host and port into the internal listener."""
+    values = {names.DYNAMIC_HOST: names.HOST_HEADER, names.DYNAMIC_PORT: names.PORT_HEADER, names.CONNECT_HOST: names.HOST_HEADER}
+    states = [
+        {
+            "object_key": key,
+            "format_string": {"text_format_source": {"inline_string": f"%REQ({header})%"}},
+            "shared_with_upstream": "ONCE",
+            **({"factory_key": "envoy.string"} if key == names.CONNECT_HOST else {}),
+        }
+        for key, header in values.items()
+    ]
+    kind = "envoy.extensions.filters.http.set_filter_state.v3.Config"
+    return {**extension(names.CONNECT_STATE, kind, on_request_headers=states), "disabled": True}
+
+
+def dns_filter(dns: DnsCache) -> Resource:
+    kind = "envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig"
+    return extension(HTTP + "dynamic_forward_proxy", kind, dns_cache_config=dns.config)
+
+
+def early_mutation() -> Resource:
+    """Before routing: no `x-groyne-` header of a client survives, then ours say what conditions read."""
+    shown = f"%REQUESTED_SERVER_NAME%|%FILTER_STATE({names.CONNECT_HOST}:PLAIN)%"
+    values = {names.PATH_HEADER: "%PATH(NQ)%", names.NAMES_HEADER: shown, names.ID_HEADER: "%UNIQUE_ID%"}
+    appended = [
+        {"append": {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}} for name, value in values.items()
+    ]
+    return extension(
+        "envoy.http.early_header_mutation.header_mutation",
+        "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+        mutations=[{"remove_on_match": {"key_matcher": {"prefix": names.INTERNAL_PREFIX}}}, *appended],
+    )
+
+
+def http_manager(table: str, layout: Layout, filters: Iterable[Resource], scheme: str, *, upgrades: Iterable[str]) -> Resource:
+    """Envoy's edge guide, less what would change requests: no forwarded-for, no request id, no server header."""
+    router = extension(HTTP + "router", "envoy.extensions.filters.http.router.v3.Router", suppress_envoy_headers=True)
+    nobody = {"cidr_ranges": [{"address_prefix": "255.255.255.255", "prefix_len": 32}]}
+    return extension(
+        NETWORK + "http_connection_manager",
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        stat_prefix=table,
+        rds={"config_source": layout.source(f"rds-{table}.json"), "route_config_name": table},
+        http_filters=[*filters, router],
+        access_log=http_access_log(layout, scheme),
+        local_reply_config=local_replies(),
+        early_header_mutation_extensions=[early_mutation()],
+        scheme_header_transformation={"scheme_to_overwrite": scheme},
+        upgrade_configs=[{"upgrade_type": upgrade} for upgrade in upgrades],
+        normalize_path=True,
+        merge_slashes=True,
+        path_with_escaped_slashes_action="KEEP_UNCHANGED",
+        strip_trailing_host_dot=True,
+        use_remote_address=True,
+        skip_xff_append=True,
+        internal_address_config=nobody,
+        generate_request_id=False,
+        preserve_external_request_id=True,
+        server_header_transformation="PASS_THROUGH",
+        http_protocol_options={"enable_trailers": True},
+        http2_protocol_options={"max_concurrent_streams": 256, "initial_stream_window_size": BUFFER, "initial_connection_window_size": 2 * BUFFER},
+        common_http_protocol_options={"idle_timeout": HOUR},
+        stream_idle_timeout=HOUR,
+        request_headers_timeout="10s",
+        request_timeout="0s",
+        drain_timeout="2s",
+    )

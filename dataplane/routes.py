@@ -1,0 +1,164 @@
+"""One host pattern's rules as a virtual host: malformed requests first, then the first terminal rule, then forwarding.
+
+Everything here is decided when Envoy picks the route, on the request as it arrived. Mutating rules before the terminal
+one go along as the chosen route's slots. A credential that is missing under failStrategy Block turns what would have
+been forwarded into 503: after every block, because a refusal by rule comes first, and also for bypassed requests.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from dataplane import names, refusals
+from dataplane.guards import Guard, guards
+from dataplane.hosts import HostRule, virtual_host_domain
+from dataplane.matching import credential_condition, rule_condition
+from dataplane.mutations import Acting, TooManySlots, slot_plan
+from dataplane.predicates import Predicate, all_of, any_of, header, header_regex, negation
+from dataplane.secrets import Layout
+from dataplane.tools import pending, tool_denied, tool_judge
+from dataplane.xds import Resource, extension
+from policy.domains import DomainPattern
+from policy.program import FailStrategy, Rule
+
+IDLE = "3600s"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What the routes of one listener need to know besides the rules."""
+
+    scheme: str
+    layout: Layout
+    available: frozenset[str]
+    """Ids of the rules whose credential has a value."""
+    guards: tuple[Guard, ...] = ()
+    escaped_slash_hosts: tuple[DomainPattern, ...] = ()
+    allowed_literals: frozenset[str] = frozenset()
+    pinned_ports: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Hosts whose address was given by hand, with the only ports that it was given for."""
+
+    def escaped_slashes(self, pattern: DomainPattern) -> bool:
+        return any(host.covers(pattern) for host in self.escaped_slash_hosts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line of a virtual host's first-match list."""
+
+    condition: Predicate
+    action: Resource
+
+
+def virtual_host(pattern: DomainPattern, host_rules: Iterable[HostRule], context: Context, first: Iterable[Entry] = ()) -> Resource:
+    """`first` are entries that come before the rules, after the checks that hold for every host."""
+    applicable = [found for rule in host_rules if (found := rule.for_scheme(context.scheme))]
+    entries = [*guards(pattern, context), *first, *rule_entries(pattern, applicable, context)]
+    return {
+        "name": pattern.text,
+        "domains": [virtual_host_domain(pattern)],
+        "matcher": first_match((entry.condition, {"action": entry.action}) for entry in entries),
+    }
+
+
+def first_match(entries: Iterable[tuple[Predicate, Resource]]) -> Resource:
+    """A matcher list; what follows an entry that always matches is unreachable and left out."""
+    tree: Resource = {}
+    listed = []
+    for condition, on_match in entries:
+        if condition is True:
+            tree["on_no_match"] = on_match
+            break
+        if condition is not False:
+            listed.append({"predicate": condition, "on_match": on_match})
+    if listed:
+        tree["matcher_list"] = {"matchers": listed}
+    return tree
+
+
+def rule_entries(pattern: DomainPattern, host_rules: list[HostRule], context: Context) -> list[Entry]:
+    try:
+        return list(_rule_entries(pattern, host_rules, context))
+    except TooManySlots:
+        return [Entry(condition=True, action=refusals.builtin("TooManyHeaderRules", 503))]
+
+
+def _rule_entries(pattern: DomainPattern, host_rules: list[HostRule], context: Context) -> Iterable[Entry]:
+    acting: list[Acting] = []
+    failing: list[Predicate] = []
+    judged = tool_judge(host_rules)
+    unescape = context.escaped_slashes(pattern)
+    announced = False
+    for host_rule in host_rules:
+        rule = host_rule.rule
+        condition = rule_condition(host_rule, context.scheme, unescape=unescape and rule.block is not None)
+        if condition is False:
+            continue
+        if rule.bypass:
+            yield from forwarding(condition, rule, acting, failing, context, judged)
+        elif rule.block:
+            yield Entry(condition=condition, action=refusals.by_rule(rule, rule.block, "Blocked"))
+        elif rule.mcp:
+            if not announced:
+                yield pending(host_rules, context.scheme, judged)
+                announced = True
+            denied = all_of((condition, tool_denied(judged[rule.id])))
+            yield Entry(condition=denied, action=refusals.by_rule(rule, rule.mcp.deny, "ToolDenied"))
+        if rule.terminal and condition is True:
+            return
+        if not rule.terminal:
+            failing += failure(rule, condition, context)
+            acting += acts(host_rule, condition, context)
+    yield from forwarding(True, None, acting, failing, context, judged)
+
+
+def acts(host_rule: HostRule, condition: Predicate, context: Context) -> list[Acting]:
+    rule = host_rule.rule
+    if rule.token and rule.id not in context.available:
+        rule = replace(rule, token=None)
+    if not (rule.headers or rule.token):
+        return []
+    return [Acting(host_rule=HostRule(rule=rule, entries=host_rule.entries), condition=condition)]
+
+
+def failure(rule: Rule, condition: Predicate, context: Context) -> list[Predicate]:
+    """When this rule's missing credential refuses the request."""
+    if rule.token is None or rule.id in context.available or rule.token.fail_strategy is not FailStrategy.BLOCK:
+        return []
+    return [credential_condition(condition, rule.token.when)]
+
+
+def forwarding(
+    condition: Predicate,
+    bypass: Rule | None,
+    acting: list[Acting],
+    failing: list[Predicate],
+    context: Context,
+    judged: Mapping[str, int],
+) -> Iterable[Entry]:
+    missing = all_of((condition, any_of(failing)))
+    yield Entry(condition=missing, action=refusals.builtin("CredentialUnavailable", 503))
+    verdict = refusals.route_name("bypassed", bypass.id) if bypass else refusals.route_name("passed")
+    plan = slot_plan(acting, context.layout)
+    target = names.TLS_CLUSTER if context.scheme == "https" else names.PLAIN_CLUSTER
+    internal = (*plan.internal_headers, *(f"{names.TOOL_HEADER}{number}" for number in judged.values()))
+    if context.scheme == "https":
+        upgraded = forward(verdict, names.TLS_HTTP1_CLUSTER, plan.per_filter, internal)
+        yield Entry(condition=all_of((condition, header_regex("upgrade", r"\C+"))), action=upgraded)
+    yield Entry(condition=condition, action=forward(verdict, target, plan.per_filter, internal))
+
+
+def forward(name: str, cluster: str, per_filter: Mapping[str, Resource], internal_headers: tuple[str, ...]) -> Resource:
+    """No total time-out: language models fall silent for minutes. Only an hour without a byte ends a stream."""
+    route: Resource = {"cluster": cluster, "timeout": "0s", "idle_timeout": IDLE}
+    more: Resource = {"typed_per_filter_config": dict(per_filter)} if per_filter else {}
+    if internal_headers:
+        more["request_headers_to_remove"] = list(internal_headers)
+    return extension("route", refusals.ROUTE, name=name, match={"prefix": ""}, route=route, **more)
+
+
+def connect_only(condition: Predicate) -> Predicate:
+    return all_of((header(":method", exact="CONNECT"), condition))
+
+
+def not_connect(condition: Predicate) -> Predicate:
+    return all_of((negation(header(":method", exact="CONNECT")), condition))

@@ -1,0 +1,98 @@
+"""The three route configurations: `plain` for HTTP in the clear, `tls` for intercepted HTTP, `explicit` for what a proxy client asks.
+
+`explicit` is `plain` with CONNECT in front: judged by host and port, then handed to one of two internal listeners, one
+that intercepts and one that passes end-to-end TLS.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from dataplane import names, refusals
+from dataplane.hosts import HostRule
+from dataplane.interception import Handling, HostPlan, name_decisions
+from dataplane.predicates import any_of, header, negation
+from dataplane.routes import Context, Entry, connect_only, first_match, virtual_host
+from dataplane.xds import Resource, extension, message
+from policy.domains import DomainPattern
+
+ROUTE_CONFIGURATION = "envoy.config.route.v3.RouteConfiguration"
+CONNECT = header(":method", exact="CONNECT")
+ADDED_BY_ENVOY = ("x-forwarded-proto", "x-envoy-external-address")
+Hosts = Mapping[DomainPattern, tuple[HostRule, ...]]
+Plans = Mapping[DomainPattern, HostPlan]
+
+
+def plain_table(hosts: Hosts, context: Context) -> Resource:
+    nested = nested_connect()
+    return table("plain", (virtual_host(pattern, rules, context, nested) for pattern, rules in hosts.items()))
+
+
+def explicit_table(hosts: Hosts, plans: Plans, context: Context) -> Resource:
+    def one(pattern: DomainPattern, rules: tuple[HostRule, ...]) -> Resource:
+        return virtual_host(pattern, rules, context, connect_entries(rules, plans[pattern]))
+
+    return table(names.EXPLICIT, (one(pattern, rules) for pattern, rules in hosts.items()))
+
+
+def tls_table(hosts: Hosts, plans: Plans, context: Context) -> Resource:
+    """Only intercepted hosts are here; whatever else the decrypted request names is 421."""
+    inside = [virtual_host(p, rules, context, [*shown_names(p), *nested_connect()]) for p, rules in hosts.items() if intercepted(plans[p])]
+    for host, (pattern, _) in zip(inside, ((p, r) for p, r in hosts.items() if intercepted(plans[p])), strict=True):
+        if pattern.is_wildcard:
+            host["typed_per_filter_config"] = {names.NAMES_LUA: message("envoy.extensions.filters.http.lua.v3.LuaPerRoute", name="names")}
+    mismatch = {"name": "*", "domains": ["*"], "matcher": first_match([(True, {"action": refusals.builtin("HostMismatch", 421)})])}
+    return table(names.INTERCEPT, [*inside, mismatch])
+
+
+def intercepted(plan: HostPlan) -> bool:
+    return plan.handling is Handling.INTERCEPT
+
+
+def shown_names(pattern: DomainPattern) -> Iterable[Entry]:
+    """Host, SNI and CONNECT authority are one name, or 421. A client without SNI, or a redirected one, shows one name less."""
+    if pattern.is_wildcard:
+        return
+    host = pattern.text
+    same = any_of(header(names.NAMES_HEADER, exact=shown) for shown in (f"{host}|{host}", f"{host}|-", f"-|{host}"))
+    yield Entry(condition=negation(same), action=refusals.builtin("HostMismatch", 421))
+
+
+def nested_connect() -> list[Entry]:
+    """A CONNECT inside plain or intercepted HTTP opens no tunnel, whatever the rules say."""
+    return [Entry(condition=CONNECT, action=refusals.builtin("NestedConnect", 403, connect=True))]
+
+
+def connect_entries(host_rules: tuple[HostRule, ...], plan: HostPlan) -> Iterable[Entry]:
+    for decision in name_decisions(host_rules):
+        rule = decision.refused_by
+        if rule is not None and rule.block is not None:
+            answer = refusals.by_rule(rule, rule.block, "Blocked", connect=True)
+            yield Entry(condition=connect_only(decision.condition), action=answer)
+        else:
+            yield Entry(condition=connect_only(decision.condition), action=admit(plan))
+    yield Entry(condition=CONNECT, action=admit(plan))
+
+
+def admit(plan: HostPlan) -> Resource:
+    if plan.handling is Handling.REFUSE:
+        return refusals.builtin("InterceptionUnavailable", 403, connect=True)
+    cluster = names.INTERCEPT if intercepted(plan) else names.PASS
+    upgrade = {"upgrade_type": "CONNECT", "connect_config": {}}
+    route = {"cluster": cluster, "timeout": "0s", "idle_timeout": "0s", "upgrade_configs": [upgrade]}
+    filters = {
+        names.CONNECT_LUA: message("envoy.config.route.v3.FilterConfig", config={}),
+        names.CONNECT_STATE: message("envoy.config.route.v3.FilterConfig", config={}),
+    }
+    name = refusals.route_name("tunnel", plan.handling.value)
+    return extension("route", refusals.ROUTE, name=name, match={"connect_matcher": {}}, route=route, typed_per_filter_config=filters)
+
+
+def table(name: str, virtual_hosts: Iterable[Resource]) -> Resource:
+    internal = [names.PATH_HEADER, names.NAMES_HEADER, names.ID_HEADER, names.TOOL_HEADER, *ADDED_BY_ENVOY]
+    return message(
+        ROUTE_CONFIGURATION,
+        name=name,
+        virtual_hosts=list(virtual_hosts),
+        ignore_port_in_host_matching=True,
+        max_direct_response_body_size_bytes=1 << 20,
+        request_headers_to_remove=internal,
+    )
