@@ -12,13 +12,13 @@ MANY = {"thresholds": [{"max_connections": 100_000, "max_pending_requests": 100_
 
 
 def clusters(layout: Layout, dns: DnsCache) -> list[Resource]:
-    downstream = {"use_downstream_protocol_config": {"http2_protocol_options": {}}}
-    negotiated = {"auto_config": {"http2_protocol_options": {}}}
-    http1 = {"explicit_http_config": {"http_protocol_options": {}}}
+    downstream: Resource = {"use_downstream_protocol_config": {"http2_protocol_options": {}}}
+    negotiated: Resource = {"auto_config": {"http2_protocol_options": {}}}
+    http1: Resource = {"explicit_http_config": {"http_protocol_options": {}}}
     return [
-        forward(names.PLAIN_CLUSTER, dns, protocols(**downstream)),
-        forward(names.TLS_CLUSTER, dns, protocols(verified=True, **negotiated), upstream_tls(layout)),
-        forward(names.TLS_HTTP1_CLUSTER, dns, protocols(verified=True, **http1), upstream_tls(layout)),
+        forward(names.PLAIN_CLUSTER, dns, protocols(downstream)),
+        forward(names.TLS_CLUSTER, dns, protocols(negotiated, verified=True), upstream_tls(layout)),
+        forward(names.TLS_HTTP1_CLUSTER, dns, protocols(http1, verified=True), upstream_tls(layout)),
         forward(names.TCP_CLUSTER, dns, None),
         internal(names.INTERCEPT),
         internal(names.PASS),
@@ -39,11 +39,10 @@ def forward(name: str, dns: DnsCache, options: Resource | None, tls: Resource | 
     )  # fmt: skip
 
 
-def protocols(*, verified: bool = False, **choice: Resource) -> Resource:
+def protocols(choice: Resource, *, verified: bool = False) -> Resource:
     """`verified`: SNI is the request's host, and the certificate must name it."""
-    if verified:
-        choice["upstream_http_protocol_options"] = {"auto_sni": True, "auto_san_validation": True}
-    return message(PROTOCOLS, common_http_protocol_options={"idle_timeout": "600s"}, **choice)
+    checked = {"upstream_http_protocol_options": {"auto_sni": True, "auto_san_validation": True}} if verified else {}
+    return message(PROTOCOLS, common_http_protocol_options={"idle_timeout": "600s"}, **choice, **checked)
 
 
 def upstream_tls(layout: Layout) -> Resource:

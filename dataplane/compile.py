@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 
 from dataplane.bootstrap import bootstrap
 from dataplane.clusters import clusters
-from dataplane.guards import Guard
+from dataplane.entries import Context, Guard
 from dataplane.hosts import RuleIndex
 from dataplane.interception import HostPlan, host_plan, refuses_unjudgeable
 from dataplane.listeners import DnsCache, explicit_listener, intercept_listener, pass_listener
-from dataplane.routes import Context
 from dataplane.secrets import LEAF, Layout, certificate_secret, credential_file, credential_secret, leaf_file
 from dataplane.tables import explicit_table, intercepted, plain_table, tls_table
 from dataplane.xds import Resource, discovery_response
@@ -38,7 +37,7 @@ class Options:
     layout: Layout
     address: Resource
     admin_socket: str
-    dns: DnsCache = DnsCache()
+    dns: DnsCache = field(default_factory=DnsCache)
     allowed_literals: frozenset[str] = frozenset()
     pinned_ports: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     guards: tuple[Guard, ...] = ()

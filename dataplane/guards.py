@@ -3,40 +3,18 @@
 The same checks stand first in every virtual host, in an order in which the cheap ones come first.
 """
 
-from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from dataplane import names, refusals
+from dataplane.entries import Context, Entry
 from dataplane.literals import NOT_PUBLIC_LITERAL
-from dataplane.matching import port_condition
+from dataplane.matching import port_condition, quoted
 from dataplane.predicates import Predicate, all_of, any_of, header, header_regex, negation
-from policy.authority import VALID_AUTHORITY
+from policy.authority import LABEL, PORT, VALID_AUTHORITY
 from policy.domains import DomainPattern
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from dataplane.routes import Context, Entry
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Guard:
-    """A placeholder that stands for a credential: fine where a rule replaces it, refused everywhere else.
-
-    `headers` are looked at on hosts that none of `hosts` covers.
-    """
-
-    placeholder: str
-    credential: str
-    headers: tuple[str, ...]
-    hosts: tuple[DomainPattern, ...]
 
 
 def guards(pattern: DomainPattern, context: Context) -> Iterator[Entry]:
-    from dataplane.routes import Entry
-
     yield Entry(condition=malformed_authority(pattern), action=refusals.builtin("MalformedHost", 400))
     if not context.escaped_slashes(pattern):
         yield Entry(condition=any_of(escaped_slash()), action=refusals.builtin("EscapedSlash", 400))
@@ -55,8 +33,13 @@ AMBIGUOUS_ESCAPED = r"(?i)\C*(?:(?:%2f|%5c)\.{0,2}(?:/|\\|%2f|%5c)\C*|(?:/|\\)\.
 
 
 def malformed_authority(pattern: DomainPattern) -> Predicate:
-    invalid = negation(header_regex(":authority", VALID_AUTHORITY))
-    if pattern.is_any or pattern.is_wildcard or pattern.is_ip:
+    """Short regexes where the pattern leaves little to check: there may be thousands of virtual hosts."""
+    if pattern.is_any or pattern.is_ip:
+        return negation(header_regex(":authority", VALID_AUTHORITY))
+    labels = rf"(?:{LABEL}\.)+" if pattern.is_wildcard else ""
+    host = "".join(quoted(character) for character in pattern.text.removeprefix("*."))
+    invalid = negation(header_regex(":authority", rf"(?i){labels}{host}(?::{PORT})?"))
+    if pattern.is_wildcard:
         return invalid
     return all_of((negation(header(":authority", exact=pattern.text, ignore_case=True)), invalid))
 
@@ -76,8 +59,6 @@ def literal_regex(text: str) -> str:
 
 
 def placeholder_guards(pattern: DomainPattern, context: Context) -> Iterator[Entry]:
-    from dataplane.routes import Entry
-
     for guard in context.guards:
         at_home = any(host.covers(pattern) for host in guard.hosts)
         places = [header(":path", contains=guard.placeholder)]

@@ -19,6 +19,7 @@ from dataplane.xds import HTTP, NETWORK, Resource, extension, message
 LISTENER = "envoy.config.listener.v3.Listener"
 HOUR = "3600s"
 BUFFER = 1 << 20
+HTTP2 = {"max_concurrent_streams": 256, "initial_stream_window_size": BUFFER, "initial_connection_window_size": 2 * BUFFER}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +180,7 @@ def early_mutation() -> Resource:
     shown = f"%REQUESTED_SERVER_NAME%|%FILTER_STATE({names.CONNECT_HOST}:PLAIN)%"
     values = {names.PATH_HEADER: "%PATH(NQ)%", names.NAMES_HEADER: shown, names.ID_HEADER: "%UNIQUE_ID%"}
     appended = [
-        {"append": {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}} for name, value in values.items()
+        {"append": {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}} for key, value in values.items()
     ]
     return extension(
         "envoy.http.early_header_mutation.header_mutation",
@@ -214,7 +215,7 @@ def http_manager(table: str, layout: Layout, filters: Iterable[Resource], scheme
         preserve_external_request_id=True,
         server_header_transformation="PASS_THROUGH",
         http_protocol_options={"enable_trailers": True},
-        http2_protocol_options={"max_concurrent_streams": 256, "initial_stream_window_size": BUFFER, "initial_connection_window_size": 2 * BUFFER},
+        http2_protocol_options=HTTP2,
         common_http_protocol_options={"idle_timeout": HOUR},
         stream_idle_timeout=HOUR,
         request_headers_timeout="10s",

@@ -7,8 +7,9 @@ circular they first decide, all of them, into internal headers, and only then wr
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from dataplane import names
 from dataplane.hosts import HostRule
@@ -19,7 +20,7 @@ from dataplane.xds import HTTP, Resource, extension, literal, message, text
 from policy.program import Rule
 
 
-class TooManySlots(Exception):
+class TooManySlotsError(Exception):
     """One host's rules write more independent groups of headers than there are slots."""
 
 
@@ -75,14 +76,14 @@ class SlotPlan:
 
 
 def slot_plan(acting: Sequence[Acting], layout: Layout) -> SlotPlan:
-    """Raises TooManySlots."""
+    """Raises TooManySlotsError."""
     ordered, circular = reading_order(groups(acting))
-    matchers = [matcher(group, lambda number, group=group: action(group, number, layout)) for group in ordered]
+    matchers = [matcher(group, partial(action, group, layout)) for group in ordered]
     decisions = [f"{names.DECISION_HEADER}{number}" for number in range(len(circular))]
-    matchers += [matcher(group, lambda number, name=name: decide(name, number)) for group, name in zip(circular, decisions, strict=True)]
+    matchers += [matcher(group, partial(decide, name)) for group, name in zip(circular, decisions, strict=True)]
     matchers += [carry_out(group, name, layout) for group, name in zip(circular, decisions, strict=True)]
     if len(matchers) > names.SLOTS:
-        raise TooManySlots
+        raise TooManySlotsError
     per_route = "envoy.extensions.filters.http.composite.v3.CompositePerRoute"
     configured = {names.slot(position): message(per_route, matcher=tree) for position, tree in enumerate(matchers)}
     return SlotPlan(per_filter=configured, internal_headers=tuple(decisions))
@@ -129,7 +130,8 @@ def steps_of(item: Acting) -> list[tuple[Step, list[Write]]]:
 
 def reading_order(unordered: list[Group]) -> tuple[list[Group], list[Group]]:
     """Groups such that none reads what one before it wrote; and those for which no such order exists."""
-    ordered, remaining = [], list(unordered)
+    ordered: list[Group] = []
+    remaining = list(unordered)
     while remaining:
         free = next((g for g in remaining if not any(g.written & other.reads for other in remaining if other is not g)), None)
         if free is None:
@@ -139,13 +141,13 @@ def reading_order(unordered: list[Group]) -> tuple[list[Group], list[Group]]:
     return ordered, []
 
 
-def matcher(group: Group, act: "object") -> Resource:
+def matcher(group: Group, act: Callable[[int], Resource]) -> Resource:
     """First match from the last step to the first; an unconditional step ends the list."""
     tree: Resource = {}
     entries = []
     for number in range(len(group.steps) - 1, -1, -1):
         condition = group.steps[number].condition
-        on_match = {"action": act(number)}  # type: ignore[operator]
+        on_match = {"action": act(number)}
         if condition is True:
             tree["on_no_match"] = on_match
             break
@@ -157,7 +159,7 @@ def matcher(group: Group, act: "object") -> Resource:
 
 def carry_out(group: Group, decision: str, layout: Layout) -> Resource:
     entries = [
-        {"predicate": header(decision, exact=str(number)), "on_match": {"action": action(group, number, layout)}}
+        {"predicate": header(decision, exact=str(number)), "on_match": {"action": action(group, layout, number)}}
         for number in range(len(group.steps))
     ]
     return {"matcher_list": {"matchers": entries}}
@@ -167,7 +169,7 @@ def decide(name: str, number: int) -> Resource:
     return execute(f"decide {number}", [header_mutation([append(name, str(number))])])
 
 
-def action(group: Group, number: int, layout: Layout) -> Resource:
+def action(group: Group, layout: Layout, number: int) -> Resource:
     """The filters that write this group's headers as the given step wants them; its name says which rule acted."""
     step = group.steps[number]
     writes = group.writes[number]

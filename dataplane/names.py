@@ -28,7 +28,7 @@ TLS_CLUSTER = "tls"
 TLS_HTTP1_CLUSTER = "tls-http1"
 TCP_CLUSTER = "tcp"
 INTERCEPT = "intercept"
-PASS = "pass"
+PASS = "pass"  # noqa: S105 - a listener, not a password
 EXPLICIT = "explicit"
 REDIRECT = "redirect"
 

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from dataplane import names, refusals
-from dataplane.guards import Guard, guards
+from dataplane.entries import Context, Entry, first_match
+from dataplane.guards import guards
 from dataplane.hosts import HostRule, virtual_host_domain
 from dataplane.matching import credential_condition, rule_condition
-from dataplane.mutations import Acting, TooManySlots, slot_plan
-from dataplane.predicates import Predicate, all_of, any_of, header, header_regex, negation
-from dataplane.secrets import Layout
+from dataplane.mutations import Acting, TooManySlotsError, slot_plan
+from dataplane.predicates import Predicate, all_of, any_of, header_regex
 from dataplane.tools import pending, tool_denied, tool_judge
 from dataplane.xds import Resource, extension
 from policy.domains import DomainPattern
@@ -23,30 +23,13 @@ from policy.program import FailStrategy, Rule
 IDLE = "3600s"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
-    """What the routes of one listener need to know besides the rules."""
+@dataclass(slots=True, kw_only=True)
+class Pending:
+    """What the rules before the next terminal one ask for: their header changes, and credentials that are missing."""
 
-    scheme: str
-    layout: Layout
-    available: frozenset[str]
-    """Ids of the rules whose credential has a value."""
-    guards: tuple[Guard, ...] = ()
-    escaped_slash_hosts: tuple[DomainPattern, ...] = ()
-    allowed_literals: frozenset[str] = frozenset()
-    pinned_ports: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    """Hosts whose address was given by hand, with the only ports that it was given for."""
-
-    def escaped_slashes(self, pattern: DomainPattern) -> bool:
-        return any(host.covers(pattern) for host in self.escaped_slash_hosts)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One line of a virtual host's first-match list."""
-
-    condition: Predicate
-    action: Resource
+    internal: tuple[str, ...]
+    acting: list[Acting] = field(default_factory=list)
+    failing: list[Predicate] = field(default_factory=list)
 
 
 def virtual_host(pattern: DomainPattern, host_rules: Iterable[HostRule], context: Context, first: Iterable[Entry] = ()) -> Resource:
@@ -60,32 +43,16 @@ def virtual_host(pattern: DomainPattern, host_rules: Iterable[HostRule], context
     }
 
 
-def first_match(entries: Iterable[tuple[Predicate, Resource]]) -> Resource:
-    """A matcher list; what follows an entry that always matches is unreachable and left out."""
-    tree: Resource = {}
-    listed = []
-    for condition, on_match in entries:
-        if condition is True:
-            tree["on_no_match"] = on_match
-            break
-        if condition is not False:
-            listed.append({"predicate": condition, "on_match": on_match})
-    if listed:
-        tree["matcher_list"] = {"matchers": listed}
-    return tree
-
-
 def rule_entries(pattern: DomainPattern, host_rules: list[HostRule], context: Context) -> list[Entry]:
     try:
         return list(_rule_entries(pattern, host_rules, context))
-    except TooManySlots:
+    except TooManySlotsError:
         return [Entry(condition=True, action=refusals.builtin("TooManyHeaderRules", 503))]
 
 
 def _rule_entries(pattern: DomainPattern, host_rules: list[HostRule], context: Context) -> Iterable[Entry]:
-    acting: list[Acting] = []
-    failing: list[Predicate] = []
     judged = tool_judge(host_rules)
+    so_far = Pending(internal=tuple(f"{names.TOOL_HEADER}{number}" for number in judged.values()))
     unescape = context.escaped_slashes(pattern)
     announced = False
     for host_rule in host_rules:
@@ -94,7 +61,7 @@ def _rule_entries(pattern: DomainPattern, host_rules: list[HostRule], context: C
         if condition is False:
             continue
         if rule.bypass:
-            yield from forwarding(condition, rule, acting, failing, context, judged)
+            yield from forwarding(condition, rule, so_far, context)
         elif rule.block:
             yield Entry(condition=condition, action=refusals.by_rule(rule, rule.block, "Blocked"))
         elif rule.mcp:
@@ -106,9 +73,9 @@ def _rule_entries(pattern: DomainPattern, host_rules: list[HostRule], context: C
         if rule.terminal and condition is True:
             return
         if not rule.terminal:
-            failing += failure(rule, condition, context)
-            acting += acts(host_rule, condition, context)
-    yield from forwarding(True, None, acting, failing, context, judged)
+            so_far.failing += failure(rule, condition, context)
+            so_far.acting += acts(host_rule, condition, context)
+    yield from forwarding(True, None, so_far, context)
 
 
 def acts(host_rule: HostRule, condition: Predicate, context: Context) -> list[Acting]:
@@ -127,20 +94,13 @@ def failure(rule: Rule, condition: Predicate, context: Context) -> list[Predicat
     return [credential_condition(condition, rule.token.when)]
 
 
-def forwarding(
-    condition: Predicate,
-    bypass: Rule | None,
-    acting: list[Acting],
-    failing: list[Predicate],
-    context: Context,
-    judged: Mapping[str, int],
-) -> Iterable[Entry]:
-    missing = all_of((condition, any_of(failing)))
+def forwarding(condition: Predicate, bypass: Rule | None, so_far: Pending, context: Context) -> Iterable[Entry]:
+    missing = all_of((condition, any_of(so_far.failing)))
     yield Entry(condition=missing, action=refusals.builtin("CredentialUnavailable", 503))
     verdict = refusals.route_name("bypassed", bypass.id) if bypass else refusals.route_name("passed")
-    plan = slot_plan(acting, context.layout)
+    plan = slot_plan(so_far.acting, context.layout)
     target = names.TLS_CLUSTER if context.scheme == "https" else names.PLAIN_CLUSTER
-    internal = (*plan.internal_headers, *(f"{names.TOOL_HEADER}{number}" for number in judged.values()))
+    internal = (*plan.internal_headers, *so_far.internal)
     if context.scheme == "https":
         upgraded = forward(verdict, names.TLS_HTTP1_CLUSTER, plan.per_filter, internal)
         yield Entry(condition=all_of((condition, header_regex("upgrade", r"\C+"))), action=upgraded)
@@ -154,11 +114,3 @@ def forward(name: str, cluster: str, per_filter: Mapping[str, Resource], interna
     if internal_headers:
         more["request_headers_to_remove"] = list(internal_headers)
     return extension("route", refusals.ROUTE, name=name, match={"prefix": ""}, route=route, **more)
-
-
-def connect_only(condition: Predicate) -> Predicate:
-    return all_of((header(":method", exact="CONNECT"), condition))
-
-
-def not_connect(condition: Predicate) -> Predicate:
-    return all_of((negation(header(":method", exact="CONNECT")), condition))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from dataplane.xds import Resource, discovery_response, file_source, message, text
 from policy.program import Rule
 
-SECRET = "envoy.extensions.transport_sockets.tls.v3.Secret"
+SECRET = "envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105 - a message type
 LEAF = "leaf"
 
 

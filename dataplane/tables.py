@@ -7,10 +7,11 @@ that intercepts and one that passes end-to-end TLS.
 from collections.abc import Iterable, Mapping
 
 from dataplane import names, refusals
+from dataplane.entries import Context, Entry, first_match
 from dataplane.hosts import HostRule
 from dataplane.interception import Handling, HostPlan, name_decisions
-from dataplane.predicates import any_of, header, negation
-from dataplane.routes import Context, Entry, connect_only, first_match, virtual_host
+from dataplane.predicates import all_of, any_of, header, negation
+from dataplane.routes import virtual_host
 from dataplane.xds import Resource, extension, message
 from policy.domains import DomainPattern
 
@@ -66,9 +67,9 @@ def connect_entries(host_rules: tuple[HostRule, ...], plan: HostPlan) -> Iterabl
         rule = decision.refused_by
         if rule is not None and rule.block is not None:
             answer = refusals.by_rule(rule, rule.block, "Blocked", connect=True)
-            yield Entry(condition=connect_only(decision.condition), action=answer)
+            yield Entry(condition=all_of((CONNECT, decision.condition)), action=answer)
         else:
-            yield Entry(condition=connect_only(decision.condition), action=admit(plan))
+            yield Entry(condition=all_of((CONNECT, decision.condition)), action=admit(plan))
     yield Entry(condition=CONNECT, action=admit(plan))
 
 

@@ -6,19 +6,14 @@ policy's denial is one more condition at its rule's place. Envoy's own MCP filte
 whose Accept header asks for an event stream, so an agent that leaves that out would pass unjudged (see docs/decisions).
 """
 
-from __future__ import annotations
-
 from importlib.resources import files
-from typing import TYPE_CHECKING
 
 from dataplane import names, refusals
+from dataplane.entries import Entry
+from dataplane.hosts import HostRule
 from dataplane.matching import rule_condition
 from dataplane.predicates import Predicate, all_of, any_of, header, header_regex, negation
-from dataplane.xds import HTTP, Resource, extension, message, text
-
-if TYPE_CHECKING:
-    from dataplane.hosts import HostRule
-    from dataplane.routes import Entry
+from dataplane.xds import Resource, extension, message, text
 
 LUA_PER_ROUTE = "envoy.extensions.filters.http.lua.v3.LuaPerRoute"
 
@@ -34,8 +29,6 @@ def tool_denied(number: int) -> Predicate:
 
 def pending(host_rules: list[HostRule], scheme: str, judged: dict[str, int]) -> Entry:
     """The route of requests whose body has yet to be read. It never forwards: the filter answers or has it chosen anew."""
-    from dataplane.routes import Entry
-
     tool_rules = [host_rule for host_rule in host_rules if host_rule.rule.id in judged]
     asked = any_of(rule_condition(host_rule, scheme) for host_rule in tool_rules)
     unread = negation(header_regex(names.TOOL_HEADER, r"\C+"))
@@ -60,4 +53,4 @@ def tool_filter() -> Resource:
     """Off unless a route turns it on."""
     source = files("dataplane").joinpath("lua/tools.lua").read_text(encoding="utf-8")
     code = {"inline_string": source}
-    return {**extension(HTTP + "lua", "envoy.extensions.filters.http.lua.v3.Lua", default_source_code=code), "name": names.TOOL_LUA, "disabled": True}
+    return {**extension(names.TOOL_LUA, "envoy.extensions.filters.http.lua.v3.Lua", default_source_code=code), "disabled": True}
