@@ -23,6 +23,7 @@ _JWT = re.compile(r"eyJ[A-Za-z0-9_-]+\.eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 _RUN = re.compile(r"[A-Za-z0-9]+")
 _MARK = "groyne"
 _LEAST_RANDOM = 16
+_LEAST_AFTER_KNOWN = 4
 _ROOM_FOR_MARK = 16
 _NEVER_EXPIRES = 4102444800  # 2100-01-01: a client that looks must not try to refresh the placeholder
 
@@ -56,7 +57,7 @@ def _of_shape(value: str, rng: random.Random) -> str:
 
 def _prefix(value: str) -> int:
     known = _KNOWN_PREFIX.match(value)
-    if known and len(value) - known.end() >= _LEAST_RANDOM // 2:
+    if known and len(value) - known.end() >= _LEAST_AFTER_KNOWN:
         return known.end()
     words = _WORDS.match(value)
     if words and len(value) - words.end() >= max(_LEAST_RANDOM, words.end()) and re.search(r"[0-9A-Z]", value[words.end() :]):
@@ -65,9 +66,14 @@ def _prefix(value: str) -> int:
 
 
 def _body(text: str, rng: random.Random) -> str:
-    hexadecimal = {character for character in text.lower() if character.isalnum()} <= _HEX
+    hexadecimal = _is_hexadecimal(text)
     made = "".join(_like(character, rng, hexadecimal=hexadecimal) for character in text)
     return made if hexadecimal else _marked(made)
+
+
+def _is_hexadecimal(text: str) -> bool:
+    one_case = text in {text.lower(), text.upper()}
+    return one_case and {character for character in text.lower() if character.isalnum()} <= _HEX
 
 
 def _like(character: str, rng: random.Random, *, hexadecimal: bool) -> str:
