@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from crds import names
-from crds.nearest import did_you_mean
+from crds.nearest import nearest
 from crds.paths import render, shorten
 from crds.problem import Problem
 from crds.reasons import Reason
@@ -196,7 +196,8 @@ _PARSERS: Mapping[str, Callable[[str], Any]] = {
 def _judge(kind: str, key: str, text: str) -> Iterator[Problem]:
     known = VALUE_FROM if _is_source(key) else key
     if known not in _PARSERS or key == VALUE_FROM:
-        hint = did_you_mean(key, _PARSERS) or ": it is not one of ours and has no effect"
+        meant = nearest(key.removeprefix(PREFIX), [name.removeprefix(PREFIX) for name in _PARSERS])
+        hint = f": did you mean `{PREFIX}{meant}`?" if meant else ": it is not one of ours and has no effect"
         message = f"unknown annotation `{shorten(key)}`{hint}"
         yield Problem(reason=Reason.UNKNOWN_ANNOTATION.value, message=message, fatal=False)
         return

@@ -81,8 +81,8 @@ class Model(BaseModel):
             return handler(raw)
         given = {key: value for key, value in raw.items() if value is not None}
         found = [*cls._breaches(given)]
-        if cls.model_config.get("extra") == "forbid" and not cls.known.issuperset(given):
-            found.extend(cls._unknown(given))
+        if cls.model_config.get("extra") == "forbid" and not cls.known.issuperset(raw):
+            found.extend(cls._unknown(raw))
             given = {key: value for key, value in given.items() if key in cls.known}
         return gather(cls.__name__, found, lambda: handler(given)).normalised()
 
@@ -91,8 +91,8 @@ class Model(BaseModel):
         return self
 
     @classmethod
-    def _unknown(cls, given: dict[Any, Any]) -> Iterator[InitErrorDetails]:
-        for key in given:
+    def _unknown(cls, raw: dict[Any, Any]) -> Iterator[InitErrorDetails]:
+        for key in raw:
             if key not in cls.known:
                 hint = did_you_mean(str(key), cls.known) or ": remove it"
                 yield finding((str(key),), Reason.UNKNOWN_FIELD, f"`{shorten(str(key))}` is not a field here{hint}")

@@ -31,7 +31,7 @@ _EXPECTED = {
 
 def problems(error: ValidationError, parent: str = "") -> tuple[Problem, ...]:
     """One Problem per finding, in the order of the fields; a flood is cut short."""
-    lines = error.errors(include_url=False)
+    lines = [line for line in error.errors(include_url=False) if not _follows_from_others(line)]
     found = tuple(dict.fromkeys(_problems(lines[:_MOST])))
     if len(lines) > _MOST:
         text = f"{len(lines) - _MOST} more problems are not shown: correct these first"
@@ -43,6 +43,12 @@ def _problems(lines: list[Any]) -> Iterator[Problem]:
     for line in lines:
         reason, message = _explain(line["type"], line.get("ctx", {}), line["input"])
         yield Problem(reason=reason.value, message=message, field=render(_place(line["loc"])))
+
+
+def _follows_from_others(line: Any) -> bool:
+    """Pydantic counts a list's good entries only: with one bad entry, a list of one is said to be too short as well."""
+    value = line["input"]
+    return line["type"] == "too_short" and isinstance(value, list | tuple) and len(value) >= line["ctx"]["min_length"]
 
 
 def _place(loc: tuple[Part, ...]) -> tuple[Part, ...]:
@@ -60,6 +66,10 @@ def _explain(kind: str, context: dict[str, Any], value: Any) -> tuple[Reason, st
 
 
 def _wrong_type(kind: str, value: Any) -> str:
+    if value is None:
+        return f"must be {_EXPECTED[kind]}, but nothing is written here"
+    if isinstance(value, float) and kind in {"int_type", "int_from_float"}:
+        return "must be a whole number: write it without a point or an exponent"
     text = f"must be {_EXPECTED[kind]}, not {_described(value)}"
     if kind == "string_type" and isinstance(value, int | float):
         return f"{text}: put it in quotes"
@@ -75,7 +85,6 @@ def _described(value: Any) -> str:
         (str, "text"),
         (dict, "a map"),
         ((list, tuple), "a list"),
-        (type(None), "empty"),
     )
     return next((name for kinds, name in names if isinstance(value, kinds)), "something else")
 
