@@ -1,7 +1,7 @@
-"""How text is compared: exact, prefix, or RE2 search on raw bytes, the same in Python and in Envoy.
+r"""How text is compared: exact, prefix, or RE2 search on raw bytes, the same in Python and in Envoy.
 
 HTTP carries bytes; Python holds them as Latin-1 text, one character a byte, and Envoy compiles its regexes as Latin-1.
-A regex is unanchored and becomes a full match of `\\C*(?:…)\\C*`, which is also the text that Envoy gets (design decision 4).
+A regex is unanchored and becomes a full match of `\C*(?:…)\C*`, which is also the text that Envoy gets (design decision 4).
 """
 
 from dataclasses import dataclass

@@ -1,0 +1,65 @@
+"""Header lines → what conditions read: names in lower case, several lines joined, what concerns one connection left out.
+
+HTTP/1.1 joins with a comma, HTTP/2's cookie crumbs with `; `, as Envoy does it before its matchers look. Headers that the
+client's Connection header names are gone before any rule, and never reach the upstream either.
+"""
+
+import re
+
+from policy.request import Malformed, RawRequest
+
+HOP_BY_HOP = frozenset({"connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"})
+"""Between client and proxy only: no condition can read them."""
+
+WRITTEN_BY_PROXY = frozenset(
+    {"expect", "http2-settings", "trailer", "x-forwarded-client-cert", "x-forwarded-for", "x-forwarded-proto", "x-request-id"}
+)
+"""Envoy sets or answers these itself, so that what the client sent is no ground for a rule."""
+
+WRITTEN_BY_PROXY_PREFIXES = ("x-envoy-", "x-groyne-")
+
+MAX_NOMINATED = 9
+"""Envoy refuses a Connection header that names more."""
+
+_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*\Z")
+_UNTOUCHABLE = frozenset({"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "host"})
+_NOT_NOMINATED = frozenset({"close", "http2-settings", "te"})
+
+
+def joined_headers(raw: RawRequest) -> tuple[tuple[str, str], ...] | Malformed:
+    """In order of first appearance; `host` is not among them."""
+    lines: dict[str, list[str]] = {}
+    for name, value in raw.headers:
+        if not _NAME.match(name) or not _VALUE.match(value):
+            return _malformed("a header has a name or a value that HTTP does not allow")
+        if raw.http2 and (name != name.lower() or value != value.strip(" \t")):
+            return _malformed("HTTP/2 allows no upper case in a header's name and no space around its value")
+        lines.setdefault(name.lower(), []).append(value.strip(" \t"))
+    dropped = _dropped(lines, raw.http2)
+    if isinstance(dropped, Malformed):
+        return dropped
+    separator = "; " if raw.http2 else ","
+    return tuple((name, (separator if name == "cookie" else ",").join(values)) for name, values in lines.items() if name not in dropped)
+
+
+def _dropped(lines: dict[str, list[str]], http2: bool) -> frozenset[str] | Malformed:
+    if http2:
+        if HOP_BY_HOP & lines.keys() - {"te"} or any(value != "trailers" for value in lines.get("te", ())):
+            return _malformed("HTTP/2 allows no header that concerns one connection")
+        return HOP_BY_HOP | {"host"}
+    nominated = [token for line in lines.get("connection", ()) for part in line.split(",") if (token := part.strip(" \t").lower())]
+    if len(nominated) > MAX_NOMINATED or any(token in _UNTOUCHABLE or token.startswith(":") for token in nominated):
+        return _malformed("the Connection header names what it must not, or too much")
+    if {"content-length", "transfer-encoding"} <= lines.keys():
+        return _malformed("the body's length is given twice")
+    return (frozenset(nominated) - _NOT_NOMINATED) | HOP_BY_HOP | {"host"}
+
+
+def _malformed(detail: str) -> Malformed:
+    return Malformed(reason="MalformedHeader", detail=detail)
+
+
+def is_written_by_proxy(name: str) -> bool:
+    """Whether a condition on this header (in lower case) could not read what the client sent."""
+    return name in HOP_BY_HOP | WRITTEN_BY_PROXY or name.startswith(WRITTEN_BY_PROXY_PREFIXES)
