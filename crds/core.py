@@ -6,7 +6,7 @@ Only what is read is typed; a Secret's values show up in no repr, no error and n
 import base64
 import binascii
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -73,6 +73,3 @@ class ConfigMap(Tolerant):
     kind: Literal["ConfigMap"] = "ConfigMap"
     metadata: ObjectMeta
     data: dict[DataKey, Str] = Field(default_factory=dict)
-
-
-RawObject = dict[str, Any]
