@@ -4,7 +4,7 @@ Comes out of `policy.compile`; goes into the reference evaluator, the Envoy comp
 decision about spelling (case, dots, escapes) was decided when these values were made: nobody below re-reads user text.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Literal
 
@@ -89,11 +89,15 @@ class HeaderManipulation:
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class SecretKeyRef:
-    """One key of one Secret. A Global profile's reference without namespace means the selected pod's (`namespace` None)."""
+    """One key of one Secret. A Global profile's reference without namespace means the selected pod's (`namespace` None).
+
+    `withheld`: the Secret's owner does not let this rule have it, so it never has a value.
+    """
 
     namespace: str | None
     name: str
     key: str
+    withheld: bool = False
 
     def __str__(self) -> str:
         return f"{self.namespace or '<pod>'}/{self.name}[{self.key}]"
@@ -229,4 +233,4 @@ class Selection:
         """The reference with its namespace decided: a Global profile's bare reference reads the pod's namespace."""
         if ref.namespace is not None:
             return ref
-        return SecretKeyRef(namespace=self.identity.namespace, name=ref.name, key=ref.key)
+        return replace(ref, namespace=self.identity.namespace)
