@@ -9,7 +9,6 @@ command exactly as they would without us. Init is immune to these: the kernel dr
 """
 
 import array
-import errno
 import json
 import os
 import select
@@ -51,6 +50,7 @@ def main() -> None:
     for number in _KEYBOARD:
         signal.signal(number, signal.SIG_IGN)
     order = Order.decode(_receive(control))
+    nothing = os.open("/dev/null", os.O_RDWR)  # now: while the mounts are made, /dev comes and goes
     try:
         _make_namespaces()
     except StepError as failed:
@@ -58,9 +58,9 @@ def main() -> None:
         os._exit(1)
     init = os.fork()
     if init == 0:
-        _init(control, order, dispositions)
+        _init(control, order, dispositions, nothing)
     control.close()
-    os._exit(_wait_outside(init))
+    os._exit(_wait_outside(init, nothing))
 
 
 def _receive(control: socket.socket) -> bytes:
@@ -107,9 +107,9 @@ def _map_identity(user: int, group: int) -> None:
             os.close(descriptor)
 
 
-def _wait_outside(init: int) -> int:
+def _wait_outside(init: int, nothing: int) -> int:
     """The builder: holds the terminal for nobody, has no power left, and passes init's exit code on."""
-    _let_go_of_terminal()
+    _let_go_of_terminal(nothing)
     powers.drop_all()
     powers.become_invisible()
     _, status = os.waitpid(init, 0)
@@ -120,9 +120,8 @@ def _exit_code(status: int) -> int:
     return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
 
 
-def _let_go_of_terminal() -> None:
+def _let_go_of_terminal(nothing: int) -> None:
     """A pipe that the command closes must be seen closed by whoever reads it."""
-    nothing = os.open("/dev/null", os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nothing, descriptor)
     os.close(nothing)
@@ -131,7 +130,7 @@ def _let_go_of_terminal() -> None:
 Dispositions = dict[signal.Signals, Callable[[int, FrameType | None], object] | int | signal.Handlers | None]
 
 
-def _init(control: socket.socket, order: Order, dispositions: Dispositions) -> None:
+def _init(control: socket.socket, order: Order, dispositions: Dispositions, nothing: int) -> None:
     # The builder's death is ours: whoever kills it ends the whole pid namespace.
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     try:
@@ -145,7 +144,7 @@ def _init(control: socket.socket, order: Order, dispositions: Dispositions) -> N
     for descriptor in handed:
         os.close(descriptor)
     powers.become_invisible()
-    os._exit(_run(control, order, dispositions) if order.argv else 0)
+    os._exit(_run(control, order, dispositions, nothing) if order.argv else 0)
 
 
 def _build(order: Order) -> list[socket.socket]:
@@ -164,7 +163,7 @@ def _listen(port: int) -> list[socket.socket]:
     return listeners
 
 
-def _run(control: socket.socket, order: Order, dispositions: Dispositions) -> int:
+def _run(control: socket.socket, order: Order, dispositions: Dispositions, nothing: int) -> int:
     signals_in, signals_out = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     failure_in, failure_out = os.pipe2(os.O_CLOEXEC)
     signal.set_wakeup_fd(signals_out)
@@ -176,7 +175,7 @@ def _run(control: socket.socket, order: Order, dispositions: Dispositions) -> in
     failure = os.read(failure_in, 4096)
     os.close(failure_in)
     _report(control, json.loads(failure) if failure else {"started": True})
-    _let_go_of_terminal()
+    _let_go_of_terminal(nothing)
     os.chdir("/")
     return _serve(control, signals_in, command)
 
@@ -189,10 +188,16 @@ def _execute(order: Order, failure_out: int, dispositions: Dispositions) -> None
         _close_all_but(failure_out)
         os.execvpe(order.argv[0], order.argv, order.env)  # noqa: S606
     except OSError as error:
-        code = 127 if error.errno in (errno.ENOENT, errno.ENOTDIR) else 126
+        code = 126 if _stands_somewhere(order.argv[0], order.env) else 127
         os.write(failure_out, json.dumps({"exit": code, "message": error.strerror}).encode())
     finally:
         os._exit(_EXEC_FAILED)
+
+
+def _stands_somewhere(name: str, env: dict[str, str]) -> bool:
+    """A directory of PATH that is closed to us makes execvp say 'permission denied' of what is nowhere."""
+    places = [""] if "/" in name else env.get("PATH", os.defpath).split(":")
+    return any(os.path.exists(os.path.join(place, name)) for place in places)  # noqa: PTH110, PTH118
 
 
 def _close_all_but(kept: int) -> None:
