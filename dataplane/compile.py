@@ -80,9 +80,9 @@ def compile_envoy(plan: Plan, credentials: Mapping[SecretKeyRef, str], leafs: tu
     """`credentials` holds the tokens by resolved reference; a reference that is not in it has no value now."""
     files = {
         **secret_files(plan.selection, credentials, leafs),
-        **route_files(plan, credentials, options),
         "cds.json": dump(discovery("cds", clusters(options.layout, options.dns))),
         "lds.json": dump(discovery("lds", listeners(plan, len(leafs), options))),
+        **route_files(plan, credentials, options),
         "bootstrap.json": dump(bootstrap(options.layout, options.admin_socket)),
     }
     return Configuration(files=files, plan=plan)

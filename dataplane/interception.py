@@ -96,3 +96,17 @@ def refuses_unjudgeable(rules: Iterable[Rule]) -> bool:
         for rule in rules
         for entry in rule.match
     )
+
+
+def refused_by_name(rules: Iterable[Rule], host: str, port: int) -> Rule | None:
+    """The rule that refuses a tunnel to this host and port now: what `name_decisions` says, for one canonical host."""
+    may_pass = False
+    for rule in rules:
+        entries = [e for e in rule.match if any(d.matches(host) for d in e.domains) and (not e.schemes or "https" in e.schemes)]
+        if not rule.terminal or not entries:
+            continue
+        named = any(not entry.needs_request and (not entry.ports or port in entry.ports) for entry in entries)
+        if named and (rule.bypass or not may_pass):
+            return None if rule.bypass else rule
+        may_pass = may_pass or (rule.bypass and any(entry.needs_request for entry in entries))
+    return None

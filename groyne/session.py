@@ -1,0 +1,149 @@
+"""What one run is made of before its command starts: policy, directory, resolver, Envoy's configuration, audit, environment."""
+
+import os
+import random
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO, TypeVar
+
+from dataplane.access_log import FILE as ACCESS_LOG
+from dataplane.clusters import ROOTS_FILE
+from dataplane.compile import Options
+from dataplane.listeners import DnsCache
+from dataplane.secrets import Layout
+from groyne import clock, output
+from groyne.audit import Audit
+from groyne.envoy import ADMIN_SOCKET, EnvoyError, find_envoy
+from groyne.environment.proxy_env import existing_ca_files, existing_proxy
+from groyne.environment.scrub import scrub
+from groyne.own_ca import trust_of
+from groyne.placeholders import guards_for
+from groyne.proxy import Proxy
+from groyne.resolve_option import Pins
+from groyne.resolver import Resolver
+from groyne.rundir import RunDirectory, run_directory
+from groyne.trust import Trust, bundles
+from groyne.workspace import Who, Workspace, read_workspace
+
+PROXY_SOCKET = "proxy.sock"
+T = TypeVar("T")
+
+
+class RunError(Exception):
+    """Why nothing was started; the message is fit for the user."""
+
+    def __init__(self, message: str, exit_code: int = output.Exit.USAGE) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSpec:
+    """What the command line asked for. `port` is where a proxy without isolation listens, 0 for any free one."""
+
+    directory: Path
+    who: Who
+    command: tuple[str, ...] = ()
+    pins: Pins
+    upstream_ca: Path | None = None
+    audit: Path | None = None
+    isolate: bool = True
+    port: int = 0
+    concurrency: int = 2
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(slots=True)
+class Session:
+    """One run's parts; `env` is the environment without credentials, `workspace` what is in force."""
+
+    spec: RunSpec
+    workspace: Workspace
+    directory: RunDirectory
+    proxy: Proxy
+    audit: Audit
+    env: dict[str, str] = field(repr=False)
+    trust: Trust
+
+    def catch_up(self) -> None:
+        self.audit.catch_up(self.workspace.credentials.names)
+
+
+@asynccontextmanager
+async def started(spec: RunSpec) -> AsyncIterator[Session]:
+    """Everything but the command, with Envoy serving. Raises RunError."""
+    if refusal := existing_proxy(spec.environ):
+        raise RunError(refusal.message)
+    binary = or_refuse(lambda: find_envoy(spec.environ))
+    workspace = acceptable(spec)
+    async with AsyncExitStack() as stack:
+        directory = stack.enter_context(or_refuse(run_directory))
+        session = await stack.enter_async_context(prepared(spec, workspace, directory))
+        stack.push_async_callback(finished, session)
+        try:
+            await session.proxy.start(binary, concurrency=spec.concurrency)
+        except EnvoyError as error:
+            raise RunError(str(error)) from error
+        yield session
+
+
+async def finished(session: Session) -> None:
+    """Envoy writes its last log lines when it stops."""
+    await session.proxy.stop()
+    session.catch_up()
+
+
+def acceptable(spec: RunSpec) -> Workspace:
+    """The policy to start with: a mistake in it is refused, a missing credential is only said."""
+    workspace = read_workspace(spec.directory, spec.who, spec.environ)
+    output.print_problems((p for p in workspace.problems if p.severity != "info"), output.errors())
+    if workspace.broken:
+        raise RunError("nothing was started: mend the policy first", output.Exit.PROBLEMS)
+    return workspace
+
+
+@asynccontextmanager
+async def prepared(spec: RunSpec, workspace: Workspace, directory: RunDirectory) -> AsyncIterator[Session]:
+    trust = or_refuse(lambda: trust_of(workspace, clock.now()))
+    scrubbed = scrub(spec.environ, workspace.credentials.by_name, random.SystemRandom())
+    write_trust(spec, directory, trust)
+    log_path = directory.private / ACCESS_LOG
+    log_path.touch(mode=0o600)
+    async with Resolver(static=spec.pins.addresses) as resolver:
+        options = Options(
+            layout=Layout(directory=str(directory.private)),
+            address={"pipe": {"path": str(directory.private / PROXY_SOCKET), "mode": 0o600}},
+            admin_socket=str(directory.private / ADMIN_SOCKET),
+            dns=DnsCache(resolver=resolver.address),
+            allowed_literals=spec.pins.literals,
+            pinned_ports=spec.pins.ports,
+            guards=guards_for(workspace, scrubbed.placeholders),
+        )
+        proxy = Proxy(directory=directory, trust=trust, options=options)
+        proxy.apply(workspace.selection, workspace.credentials.values)
+        with log_path.open(encoding="utf-8", errors="replace") as log, or_refuse(lambda: audit_file(spec.audit)) as out:
+            yield Session(spec, workspace, directory, proxy, Audit(log, out), scrubbed.env, trust)
+
+
+def write_trust(spec: RunSpec, directory: RunDirectory, trust: Trust) -> None:
+    already = existing_ca_files(spec.environ)
+    made = or_refuse(lambda: bundles(trust.ca, client_files=already.values(), upstream_ca=spec.upstream_ca))
+    directory.write(ROOTS_FILE, made.upstream)
+    directory.publish("ca.pem", made.ca.encode())
+    directory.publish("bundle.pem", made.clients.encode())
+    directory.publish("truststore.p12", made.truststore)
+
+
+def audit_file(path: Path | None) -> TextIO:
+    descriptor = os.open(path or Path(os.devnull), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    return os.fdopen(descriptor, "w", encoding="utf-8")
+
+
+def or_refuse(make: Callable[[], T]) -> T:
+    """What cannot be made because of the world becomes the reason why nothing was started."""
+    try:
+        return make()
+    except (OSError, EnvoyError, ValueError) as error:
+        raise RunError(str(error)) from error

@@ -1,0 +1,63 @@
+"""What makes intercepted TLS trusted: the run's CA, its leafs, and the bundles that clients and Envoy read.
+
+The CA is made for one run (or is the user's own) and its key stays in this process. Clients get certifi's roots, the files
+they already trusted and the CA; Envoy gets the same less the CA, so that nothing that this CA signed is trusted upstream.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from dataplane.certificates import KeyPair, bundle, chunk_names, leaf_fits, make_ca, make_leaf
+from dataplane.compile import Pair
+from dataplane.truststore import java_truststore
+
+TRUSTSTORE_PASSWORD = "changeit"  # noqa: S105 - Java's default; the store holds certificates only
+
+
+@dataclass(slots=True, kw_only=True)
+class Trust:
+    """The run's CA and the leafs made so far, by the names they carry."""
+
+    ca: KeyPair
+    _leafs: dict[tuple[str, ...], KeyPair] = field(default_factory=dict)
+
+    @classmethod
+    def fresh(cls, now: datetime) -> "Trust":
+        return cls(ca=make_ca(now=now, name="Groyne CA of this run"))
+
+    def leafs(self, names: Iterable[str], now: datetime) -> tuple[Pair, ...]:
+        """A leaf for every chunk of names; one that still fits is kept."""
+        made = []
+        kept: dict[tuple[str, ...], KeyPair] = {}
+        for chunk in chunk_names(names):
+            leaf = self._leafs.get(chunk)
+            if leaf is None or not leaf_fits(leaf, self.ca, chunk, now):
+                leaf = make_leaf(self.ca, chunk, now=now)
+            kept[chunk] = leaf
+            made.append(Pair(certificate=leaf.cert_pem, key=leaf.key_pem))
+        self._leafs = kept
+        return tuple(made)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundles:
+    """Texts for the public directory and for Envoy."""
+
+    ca: str
+    clients: str
+    upstream: str
+    truststore: bytes
+
+
+def bundles(ca: KeyPair, *, client_files: Iterable[Path], upstream_ca: Path | None) -> Bundles:
+    """Raises OSError or UnicodeDecodeError where a named file cannot be read."""
+    trusted = [path.read_text(encoding="utf-8") for path in sorted(set(client_files))]
+    upstream = [upstream_ca.read_text(encoding="utf-8")] if upstream_ca else []
+    return Bundles(
+        ca=ca.cert_pem,
+        clients=bundle(ca.cert_pem, *trusted, *upstream),
+        upstream=bundle("", *trusted, *upstream),
+        truststore=java_truststore(ca.cert_pem, *trusted, *upstream, password=TRUSTSTORE_PASSWORD),
+    )

@@ -1,0 +1,110 @@
+"""A directory of manifests, read as one policy for one identity: program, selection, credentials, and every problem located.
+
+`read_workspace` is called again after each edit, with what was in force before: a profile that no longer compiles keeps
+its last good version, a credential never does.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from controller.compile.identity import template_identity
+from crds import Problem
+from groyne.credentials import Credentials, resolve_credentials
+from manifests.load import DEFAULT_NAMESPACE, Manifests, Progress, load
+from manifests.located import LocatedProblem
+from policy.compile import compile_program
+from policy.program import Identity, Profile, ProfileRef, Program, Selection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Who:
+    """Whose requests are judged: the pods of a template, or whatever carries these labels in a namespace."""
+
+    template: str | None = None
+    namespace: str = DEFAULT_NAMESPACE
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workspace:
+    manifests: Manifests
+    program: Program
+    selection: Selection
+    credentials: Credentials
+    problems: tuple[LocatedProblem, ...]
+    good: Mapping[ProfileRef, Profile] = field(default_factory=dict)
+    """Every profile in force, to be kept should its file break."""
+
+    @property
+    def broken(self) -> bool:
+        return any(located.problem.fatal for located in self.problems)
+
+
+def read_workspace(
+    path: Path,
+    who: Who,
+    environ: Mapping[str, str],
+    *,
+    progress: Progress | None = None,
+    last_good: Mapping[ProfileRef, Profile] | None = None,
+    sources: bool = True,
+) -> Workspace:
+    """Reads, compiles, selects. `sources` False leaves environment, files and commands that Secrets name unread."""
+    manifests = load(path, progress=progress)
+    kept = still_there(manifests, last_good or {})
+    compiled = compile_program([loaded.object for loaded in manifests.profiles.values()], last_good=kept)
+    program = with_unreadable(compiled.program, manifests, kept)
+    problems = [*manifests.problems, *profile_problems(manifests, compiled.problems)]
+    identity = identity_of(who, manifests)
+    if isinstance(identity, Problem):
+        problems.append(LocatedProblem(problem=identity, file=str(path)))
+        identity = Identity(namespace=who.namespace, labels=who.labels)
+    selection = program.select(identity)
+    credentials = resolve_credentials(manifests, selection, environ, sources=sources)
+    problems += credentials.problems
+    return Workspace(
+        manifests=manifests,
+        program=program,
+        selection=selection,
+        credentials=credentials,
+        problems=tuple(sorted(dict.fromkeys(problems), key=lambda located: located.order)),
+        good={profile.ref: profile for profile in program.profiles},
+    )
+
+
+def still_there(manifests: Manifests, last_good: Mapping[ProfileRef, Profile]) -> dict[ProfileRef, Profile]:
+    """Last good versions of profiles that were not deleted: those still named, or whose file cannot be read as a whole."""
+    named = {(located.kind, located.namespace, located.name) for located in manifests.problems}
+    named |= {(loaded.kind, loaded.namespace, loaded.name) for loaded in manifests.profiles.values()}
+    unreadable = any(located.problem.fatal and not located.kind for located in manifests.problems)
+    return {ref: profile for ref, profile in last_good.items() if unreadable or (ref.kind, ref.namespace, ref.name) in named}
+
+
+def with_unreadable(program: Program, manifests: Manifests, kept: Mapping[ProfileRef, Profile]) -> Program:
+    """Adds last good versions of profiles whose manifest did not even parse, so that the compiler never saw them."""
+    present = {profile.ref for profile in program.profiles}
+    seen = {(loaded.kind, loaded.namespace, loaded.name) for loaded in manifests.profiles.values()}
+    missing = [p for ref, p in kept.items() if ref not in present and (ref.kind, ref.namespace, ref.name) not in seen]
+    if not missing:
+        return program
+    return Program(profiles=tuple(sorted((*program.profiles, *missing), key=lambda profile: profile.order)))
+
+
+def profile_problems(manifests: Manifests, problems: Mapping[ProfileRef, tuple[Problem, ...]]) -> list[LocatedProblem]:
+    found = []
+    for loaded in manifests.profiles.values():
+        ref = ProfileRef(kind=loaded.object.kind, namespace=loaded.namespace, name=loaded.name)
+        found += [loaded.locate(problem) for problem in problems.get(ref, ())]
+    return found
+
+
+def identity_of(who: Who, manifests: Manifests) -> Identity | Problem:
+    if who.template is None:
+        return Identity(namespace=who.namespace, labels=who.labels)
+    namespace, _, name = who.template.rpartition("/")
+    loaded = manifests.templates.get((namespace or who.namespace, name))
+    if loaded is None:
+        known = ", ".join(f"{space}/{found}" for space, found in sorted(manifests.templates)) or "none"
+        return Problem(reason="TemplateNotFound", message=f"there is no SandboxTemplate {who.template} here; there are: {known}")
+    return template_identity(loaded.object)
