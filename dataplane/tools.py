@@ -13,7 +13,8 @@ from dataplane.entries import Entry
 from dataplane.hosts import HostRule
 from dataplane.matching import rule_condition
 from dataplane.predicates import Predicate, all_of, any_of, header, header_regex, negation
-from dataplane.xds import Resource, extension, message, text
+from dataplane.xds import Resource, extension, message
+from policy.program import Rule
 
 LUA_PER_ROUTE = "envoy.extensions.filters.http.lua.v3.LuaPerRoute"
 
@@ -28,7 +29,7 @@ def tool_denied(number: int) -> Predicate:
 
 
 def pending(host_rules: list[HostRule], scheme: str, judged: dict[str, int]) -> Entry:
-    """The route of requests whose body has yet to be read. It never forwards: the filter answers or has it chosen anew."""
+    """The route of requests whose body has yet to be read. It never forwards: the filter has the route chosen anew."""
     tool_rules = [host_rule for host_rule in host_rules if host_rule.rule.id in judged]
     asked = any_of(rule_condition(host_rule, scheme) for host_rule in tool_rules)
     unread = negation(header_regex(names.TOOL_HEADER, r"\C+"))
@@ -36,21 +37,37 @@ def pending(host_rules: list[HostRule], scheme: str, judged: dict[str, int]) -> 
     policies = [policy_context(host_rule) for host_rule in tool_rules]
     route = refusals.builtin("BodyNotRead", 503)
     route["typed_config"]["typed_per_filter_config"] = {
-        names.TOOL_LUA: message(LUA_PER_ROUTE, filter_context={"policies": policies})
+        names.TOOL_LUA: message(LUA_PER_ROUTE, filter_context={"policies": policies}),
+        **waiting_slots(host_rules),
     }
     return Entry(condition=all_of((posts, asked, unread)), action=route)
+
+
+def waiting_slots(host_rules: list[HostRule]) -> dict[str, Resource]:
+    """Envoy decides by the first route which filters run at all: the slots that a later route may use must be on already.
+
+    A header takes two slots at most: one where it is decided who writes it, one that writes (see dataplane/mutations.py).
+    """
+    written = {name for host_rule in host_rules for name in written_headers(host_rule.rule)}
+    most = min(names.SLOTS, 2 * len(written))
+    return {names.slot(position): message("envoy.config.route.v3.FilterConfig", config={}) for position in range(most)}
+
+
+def written_headers(rule: Rule) -> set[str]:
+    literal = {name for name, _ in rule.headers.set} | set(rule.headers.remove) if rule.headers else set()
+    return literal | {rule.token.target_header} if rule.token else literal
 
 
 def policy_context(host_rule: HostRule) -> Resource:
     policy = host_rule.rule.mcp
     if policy is None:
         raise ValueError(f"rule {host_rule.rule.id} has no tool policy")
-    rules = [{"method": rule.method, "tools": [text(tool) for tool in rule.tools], "allow": rule.allow} for rule in policy.rules]
+    rules = [{"method": rule.method, "tools": list(rule.tools), "allow": rule.allow} for rule in policy.rules]
     return {"rules": rules, "default_allow": policy.default_allow, "unsupported_version_deny": policy.unsupported_version_deny}
 
 
 def tool_filter() -> Resource:
     """Off unless a route turns it on."""
-    source = files("dataplane").joinpath("lua/tools.lua").read_text(encoding="utf-8")
-    code = {"inline_string": source}
+    scripts = files("dataplane").joinpath("lua")
+    code = {"inline_string": "".join(scripts.joinpath(name).read_text(encoding="utf-8") for name in ("json.lua", "tools.lua"))}
     return {**extension(names.TOOL_LUA, "envoy.extensions.filters.http.lua.v3.Lua", default_source_code=code), "disabled": True}
