@@ -13,18 +13,35 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.reader import ReaderError
 
+# What libyaml says, and what a person does about it.
+_PLAINLY = {
+    "mapping values are not allowed in this context": "`: ` is not allowed here: put the value in quotes, or correct the indentation",
+    "did not find expected key": "the indentation does not fit the lines above, or a key is missing",
+    "could not find expected ':'": "a key without `:`: complete it, or put a text of several lines in quotes",
+    "did not find expected ',' or '}'": "a comma is missing, or the `{` is not closed",
+    "did not find expected ',' or ']'": "a comma is missing, or the `[` is not closed",
+    "did not find expected node content": "a value is missing, or a bracket is not closed",
+    "did not find expected '-' indicator": "the indentation does not fit the list above",
+    "found unexpected end of stream": "the quote is not closed",
+    "found unexpected document indicator": "the quote is not closed before the `---`",
+    "found unknown escape character": "in double quotes this backslash means nothing: double it, or use single quotes",
+    "found character that cannot start any token": "a value cannot begin with this character: put it in quotes",
+    "found incompatible YAML document": "this version of YAML is not read: remove the `%YAML` line",
+}
+
 # Of the parser's own event classes; their attributes are untyped there.
 Event = Any
 
 
 class BadYamlError(Exception):
-    """What the text's syntax breaks, in words, with the place counted from 0."""
+    """What breaks the syntax, in words; where the parser stumbled and where what it was reading began, counted from 0."""
 
-    def __init__(self, message: str, line: int, column: int) -> None:
+    def __init__(self, message: str, line: int, column: int, since: int | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.line = line
         self.column = column
+        self.since = since
 
 
 def events(text: str) -> Iterator[Event]:
@@ -67,8 +84,8 @@ def _explained(error: MarkedYAMLError, text: str) -> BadYamlError:
     rest = lines[line][column:] if line < len(lines) else ""
     if rest.startswith("\t"):
         return BadYamlError("a tab cannot indent YAML: use spaces", line, column)
-    context = f" {error.context}" if error.context else ""
-    return BadYamlError(f"{error.problem}{context}", line, column)
+    since = error.context_mark.line if error.context_mark and error.context_mark.line != line else None
+    return BadYamlError(_PLAINLY.get(error.problem, error.problem or "this cannot be read as YAML"), line, column, since)
 
 
 def _place(text: str, position: int) -> tuple[int, int]:

@@ -23,7 +23,6 @@ from manifests.events import BadYamlError, Event, events
 from manifests.scalars import NotFiniteError, key_text, resolve
 from manifests.yaml_nodes import Document
 
-
 _NOTHING: Mapping[Part, "Place"] = {}
 
 

@@ -115,7 +115,8 @@ def _read_chunk(text: str, line: int, budget: Budget) -> Iterator[Document]:
     except _StopError as stop:
         yield Document(text=text, line=line, mistakes=tuple(_moved(mistake, line) for mistake in stop.mistakes))
     except BadYamlError as error:
-        problem = Problem(reason="SyntaxError", message=f"not valid YAML: {error.message}")
+        since = "" if error.since is None else f" (it is part of what begins in line {error.since + line})"
+        problem = Problem(reason="SyntaxError", message=f"not valid YAML: {error.message}{since}")
         yield Document(text=text, line=line, mistakes=(_moved(Mistake(problem=problem, line=error.line, column=error.column), line),))
 
 
