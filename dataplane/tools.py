@@ -13,7 +13,7 @@ from dataplane.entries import Entry
 from dataplane.hosts import HostRule
 from dataplane.matching import rule_condition
 from dataplane.predicates import Predicate, all_of, any_of, header, header_regex, negation
-from dataplane.xds import Resource, extension, message
+from dataplane.xds import Resource, extension, message, text
 from policy.program import Rule
 
 LUA_PER_ROUTE = "envoy.extensions.filters.http.lua.v3.LuaPerRoute"
@@ -62,7 +62,7 @@ def policy_context(host_rule: HostRule) -> Resource:
     policy = host_rule.rule.mcp
     if policy is None:
         raise ValueError(f"rule {host_rule.rule.id} has no tool policy")
-    rules = [{"method": rule.method, "tools": list(rule.tools), "allow": rule.allow} for rule in policy.rules]
+    rules = [{"method": rule.method, "tools": [text(tool) for tool in rule.tools], "allow": rule.allow} for rule in policy.rules]
     return {"rules": rules, "default_allow": policy.default_allow, "unsupported_version_deny": policy.unsupported_version_deny}
 
 
