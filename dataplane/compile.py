@@ -6,7 +6,7 @@ there before the route that names it. The same input gives the same bytes.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from dataplane.bootstrap import bootstrap
@@ -49,6 +49,7 @@ class Plan:
 
     selection: Selection
     hosts: tuple[HostPlan, ...]
+    passthrough: tuple[DomainPattern, ...] = ()
 
     @property
     def intercepted_names(self) -> tuple[str, ...]:
@@ -68,12 +69,13 @@ class Configuration:
     plan: Plan
 
 
-def make_plan(selection: Selection) -> Plan:
+def make_plan(selection: Selection, passthrough: Iterable[DomainPattern] = ()) -> Plan:
+    """`passthrough` are hosts that the template's annotation leaves end-to-end, besides those that its profiles name."""
     index = RuleIndex(selection.rules)
-    passthrough = tuple(domain for profile in selection.profiles for domain in profile.passthrough_domains)
+    passthrough = (*passthrough, *(domain for profile in selection.profiles for domain in profile.passthrough_domains))
     patterns = {*index.patterns, *passthrough}
     hosts = tuple(host_plan(pattern, index.covering(pattern), passthrough) for pattern in sorted(patterns))
-    return Plan(selection=selection, hosts=hosts)
+    return Plan(selection=selection, hosts=hosts, passthrough=passthrough)
 
 
 def compile_envoy(plan: Plan, credentials: Mapping[SecretKeyRef, str], leafs: tuple[Pair, ...], options: Options) -> Configuration:
@@ -126,8 +128,7 @@ def with_literals(plan: Plan, options: Options) -> list[HostPlan]:
     known = {host.pattern.text for host in plan.hosts}
     index = RuleIndex(plan.selection.rules)
     added = [DomainPattern(text=text) for text in sorted({*options.pinned_ports, *options.allowed_literals} - known)]
-    passthrough = tuple(domain for profile in plan.selection.profiles for domain in profile.passthrough_domains)
-    return [*plan.hosts, *(pinned_plan(plan, host_plan(pattern, index.covering(pattern), passthrough)) for pattern in added)]
+    return [*plan.hosts, *(pinned_plan(plan, host_plan(pattern, index.covering(pattern), plan.passthrough)) for pattern in added)]
 
 
 def pinned_plan(plan: Plan, host: HostPlan) -> HostPlan:

@@ -6,6 +6,8 @@ refused by the networks below. Of IPv6, only global unicast (2000::/3) passes, l
 
 import ipaddress
 
+import re2
+
 NOT_PUBLIC_IPV4 = tuple(
     ipaddress.IPv4Network(text)
     for text in (
@@ -31,3 +33,12 @@ def network_regex(network: ipaddress.IPv4Network) -> str:
 IPV4 = "(?:" + "|".join(network_regex(network) for network in NOT_PUBLIC_IPV4) + ")"
 IPV6 = r"\[(?:[^23]\C*|[23][0-9a-f]{0,2}:\C*|2002:\C*|2001:0{0,4}:\C*)"
 NOT_PUBLIC_LITERAL = rf"(?i)(?:{IPV4}(?::[0-9]+)?|{IPV6})"
+_refused = re2.compile(NOT_PUBLIC_LITERAL)
+
+
+def refused_literal(host: str, allowed: frozenset[str]) -> str | None:
+    """The reason why a canonical host is refused as an IP literal, if it is one and not allowed."""
+    shown = f"[{host}]" if ":" in host else host
+    if host in allowed or not _refused.fullmatch(shown):
+        return None
+    return "AddressRefused"

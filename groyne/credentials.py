@@ -2,59 +2,129 @@
 
 A value is only taken where the Secret's owner lets it go: its namespace must be the profile's or be granted, and where the
 Secret pins its hosts every host of the rule must be among them. What is missing or refused is a problem that is not fatal:
-the rule stands, and its failStrategy says what happens.
+the rule stands without a value, and its failStrategy says what happens.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from crds import Problem, Secret
-from crds.annotations import ALLOWED_HOSTS, GRANT_TO
-from crds.annotations import read as read_annotations
-from groyne.environment import sources as value_sources
+from crds.annotations import VALUE_FROM
+from groyne.environment import sources
 from manifests.load import Loaded, Manifests
 from manifests.located import LocatedProblem
-from policy.program import Rule, SecretKeyRef, Selection
-from policy.references import check_credential, permitted, pinned_away
+from policy.program import Program, Rule, SecretKeyRef, Selection
+from policy.reasons import Reason
+from policy.references import check_credential, refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """`values` are usable tokens by resolved reference; `names` maps rule ids to the credential's name; `files` must be hidden."""
+    """`values` are usable tokens by resolved reference, `by_name` those and the ones that no rule may use, for scrubbing.
 
+    `names` maps a rule's id to its credential's name; `files` hold values in plain text and must be hidden.
+    """
+
+    selection: Selection
     values: Mapping[SecretKeyRef, str] = field(default_factory=dict, repr=False)
+    by_name: Mapping[str, str] = field(default_factory=dict, repr=False)
     names: Mapping[str, str] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
     problems: tuple[LocatedProblem, ...] = ()
 
 
-@dataclass(slots=True)
-class _Found:
-    values: dict[SecretKeyRef, str | Problem] = field(default_factory=dict, repr=False)
-    problems: list[LocatedProblem] = field(default_factory=list)
-
-
-def resolve_credentials(manifests: Manifests, selection: Selection, environ: Mapping[str, str], *, sources: bool = True) -> Credentials:
-    """Without `sources`, keys that an environment variable, file or command answers count as there, with no value to see."""
-    found = _Found()
+def resolve_credentials(manifests: Manifests, program: Program, selection: Selection, environ: Mapping[str, str]) -> Credentials:
+    """`Credentials.selection` is the selection less what it may not use: such a reference is withheld and never has a value."""
+    values = _Values(manifests, environ)
+    problems = []
     usable: dict[SecretKeyRef, str] = {}
-    names = {}
-    for rule, ref in references(selection):
-        names[rule.id] = f"{ref.namespace}/{ref.name}"
-        located = locator(manifests, rule)
-        problem = refused(manifests, rule, ref)
-        if problem is None:
-            value = value_of(manifests, ref, environ, found, sources=sources)
-            if isinstance(value, str):
-                usable[ref] = value
+    profiles = []
+    for profile in selection.profiles:
+        rules = []
+        for rule in profile.rules:
+            if rule.token is None:
+                rules.append(rule)
                 continue
-            problem = value
-        found.problems.append(located(problem))
-    return Credentials(values=usable, names=names, files=tuple(hidden_files(manifests, environ)), problems=tuple(found.problems))
+            ref = selection.secret_ref(rule.token.secret)
+            found = refused(manifests, rule, ref) or values.of(ref)
+            if isinstance(found, Problem):
+                problems.append(located(manifests, rule, found))
+                found_rule = replace(rule, token=replace(rule.token, secret=replace(ref, withheld=True)))
+            else:
+                usable[ref] = found
+                found_rule = rule
+            rules.append(found_rule)
+        profiles.append(replace(profile, rules=tuple(rules)))
+    held = replace(selection, profiles=tuple(profiles))
+    return Credentials(
+        selection=held,
+        values=usable,
+        by_name={str(ref): value for ref in references(program, selection) if isinstance(value := values.of(ref), str)},
+        names={rule.id: str(selection.secret_ref(rule.token.secret)) for rule in selection.rules if rule.token},
+        files=tuple(hidden_files(manifests, environ)),
+        problems=tuple(problems),
+    )
 
 
-def references(selection: Selection) -> Iterator[tuple[Rule, SecretKeyRef]]:
-    for rule in selection.rules:
-        if rule.token:
-            yield rule, selection.secret_ref(rule.token.secret)
+def references(program: Program, selection: Selection) -> list[SecretKeyRef]:
+    """Every credential that any profile here names: none of them is the command's to see."""
+    refs = {selection.secret_ref(rule.token.secret) for profile in program.profiles for rule in profile.rules if rule.token}
+    return sorted(refs, key=str)
+
+
+def refused(manifests: Manifests, rule: Rule, ref: SecretKeyRef) -> Problem | None:
+    loaded = manifests.secrets.get((ref.namespace or "", ref.name))
+    if loaded is None:
+        return None
+    return refusal(rule, ref, loaded.object.metadata.annotations)
+
+
+def located(manifests: Manifests, rule: Rule, problem: Problem) -> LocatedProblem:
+    """At the rule's reference, in its profile's file."""
+    loaded = manifests.profiles.get((rule.profile.namespace, rule.profile.name))
+    place = f"spec.rules[{rule.index}].actions.tokenTransformation.credentialRef"
+    if loaded is None:
+        return LocatedProblem(problem=replace(problem, field=place), file="", kind=rule.profile.kind, name=rule.profile.name)
+    return loaded.locate(replace(problem, field=place, fatal=False))
+
+
+class _Values:
+    """Each Secret key's value, read once: a source may be a command."""
+
+    def __init__(self, manifests: Manifests, environ: Mapping[str, str]) -> None:
+        self._manifests, self._environ = manifests, environ
+        self._read: dict[SecretKeyRef, str | Problem] = {}
+
+    def of(self, ref: SecretKeyRef) -> str | Problem:
+        if ref not in self._read:
+            self._read[ref] = self._value(ref)
+        return self._read[ref]
+
+    def _value(self, ref: SecretKeyRef) -> str | Problem:
+        loaded = self._manifests.secrets.get((ref.namespace or "", ref.name))
+        if loaded is None:
+            return Problem(reason=Reason.SECRET_NOT_FOUND, message=f"there is no Secret {ref.namespace}/{ref.name} here", fatal=False)
+        value = self._bytes(loaded, ref.key)
+        if value is None:
+            message = f"Secret {ref.namespace}/{ref.name} has no key {ref.key}: add it under `stringData`"
+            return Problem(reason=Reason.SECRET_KEY_NOT_FOUND, message=message, fatal=False)
+        return value if isinstance(value, Problem) else check_credential(value)
+
+    def _bytes(self, loaded: Loaded[Secret], key: str) -> bytes | Problem | None:
+        source = loaded.object.metadata.annotations.get(VALUE_FROM + key)
+        if source is None:
+            return loaded.object.values.get(key)
+        return sources.resolve(key, source, manifest_directory=Path(loaded.source.file).parent, environ=self._environ)
+
+
+def hidden_files(manifests: Manifests, environ: Mapping[str, str]) -> Iterator[Path]:
+    """Manifests that hold a Secret's values, and files that Secrets name as sources."""
+    for loaded in manifests.secrets.values():
+        file = Path(loaded.source.file)
+        if loaded.object.values:
+            yield file
+        for source in sources.sources(loaded.object.metadata.annotations).values():
+            path = sources.source_file(source, manifest_directory=file.parent, environ=environ)
+            if path is not None and path.exists():
+                yield path

@@ -32,7 +32,7 @@ async def take_effect(session: Session, relay: Relay) -> None:
     old_plan = session.proxy.plan
     session.catch_up()
     session.workspace = workspace
-    await asyncio.to_thread(session.proxy.apply, workspace.selection, workspace.credentials.values)
+    await asyncio.to_thread(session.proxy.apply, workspace)
     if old_plan and session.proxy.plan:
         relay.close_where(lambda host, port: outdated(old_plan, session.proxy.plan, host, port))
     if await session.proxy.newly_rejected():

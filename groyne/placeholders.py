@@ -17,7 +17,7 @@ def guards_for(workspace: Workspace, placeholders: Mapping[str, str]) -> tuple[G
     selection = workspace.selection
     guards = []
     for name, placeholder in sorted(placeholders.items()):
-        using = [rule for rule in selection.rules if rule.token and str(selection.secret_ref(rule.token.secret)) == name]
+        using = [rule for rule in selection.rules if workspace.credentials.names.get(rule.id) == name]
         headers = {*USUAL_HEADERS, *(rule.token.target_header for rule in using if rule.token)}
         hosts = {domain for rule in using for entry in rule.match for domain in entry.domains}
         guards.append(Guard(placeholder=placeholder, credential=name, headers=tuple(sorted(headers)), hosts=tuple(sorted(hosts))))

@@ -6,7 +6,6 @@ configuration stays in force there, and the user is told.
 """
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,10 +13,11 @@ from dataplane.compile import Configuration, Options, Plan, compile_envoy, make_
 from groyne import clock
 from groyne.envoy import Envoy
 from groyne.rundir import RunDirectory
-from groyne.trust import Trust
-from policy.program import SecretKeyRef, Selection
+from groyne.trust import NO_HOST, Trust
+from groyne.workspace import Workspace
 
 SETTLE = 0.3
+
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,11 +32,11 @@ class Proxy:
     _written: dict[str, str] = field(default_factory=dict, repr=False)
     _rejected: int = 0
 
-    def apply(self, selection: Selection, credentials: Mapping[SecretKeyRef, str]) -> Configuration:
+    def apply(self, workspace: Workspace) -> Configuration:
         """Writes what differs from what is there."""
-        plan = make_plan(selection)
-        leafs = self.trust.leafs(plan.intercepted_names, clock.now())
-        configuration = compile_envoy(plan, credentials, leafs, self.options)
+        plan = make_plan(workspace.selection, workspace.template_passthrough)
+        leafs = self.trust.leafs(plan.intercepted_names or NO_HOST, clock.now())
+        configuration = compile_envoy(plan, workspace.credentials.values, leafs, self.options)
         for name, text in configuration.files.items():
             if self._written.get(name) != text:
                 self.directory.write(name, text)

@@ -122,7 +122,7 @@ async def prepared(spec: RunSpec, workspace: Workspace, directory: RunDirectory)
             guards=guards_for(workspace, scrubbed.placeholders),
         )
         proxy = Proxy(directory=directory, trust=trust, options=options)
-        proxy.apply(workspace.selection, workspace.credentials.values)
+        proxy.apply(workspace)
         with log_path.open(encoding="utf-8", errors="replace") as log, or_refuse(lambda: audit_file(spec.audit)) as out:
             yield Session(spec, workspace, directory, proxy, Audit(log, out), scrubbed.env, trust)
 

@@ -16,6 +16,10 @@ from dataplane.truststore import java_truststore
 TRUSTSTORE_PASSWORD = "changeit"  # noqa: S105 - Java's default; the store holds certificates only
 
 
+NO_HOST = ("intercepted.invalid",)
+"""There is always one leaf, so that the first intercepted host changes no listener."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Trust:
     """The run's CA and the leafs made so far, by the names they carry."""

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from controller.compile.identity import template_identity
-from crds import Problem
+from crds import Problem, SandboxTemplate
+from crds.annotations import read as read_annotations
 from groyne.credentials import Credentials, resolve_credentials
 from manifests.load import DEFAULT_NAMESPACE, Manifests, Progress, load
 from manifests.located import LocatedProblem
 from policy.compile import compile_program
+from policy.domains import DomainPattern
 from policy.program import Identity, Profile, ProfileRef, Program, Selection
 
 
@@ -33,8 +35,17 @@ class Workspace:
     selection: Selection
     credentials: Credentials
     problems: tuple[LocatedProblem, ...]
+    template: SandboxTemplate | None = None
     good: Mapping[ProfileRef, Profile] = field(default_factory=dict)
     """Every profile in force, to be kept should its file break."""
+
+    @property
+    def template_passthrough(self) -> tuple[DomainPattern, ...]:
+        """Hosts that the template's annotation leaves end-to-end."""
+        if self.template is None:
+            return ()
+        hosts = read_annotations(self.template.metadata.annotations).passthrough_domains
+        return tuple(DomainPattern(text=host.lower().rstrip(".")) for host in hosts)
 
     @property
     def broken(self) -> bool:
@@ -48,26 +59,27 @@ def read_workspace(
     *,
     progress: Progress | None = None,
     last_good: Mapping[ProfileRef, Profile] | None = None,
-    sources: bool = True,
 ) -> Workspace:
-    """Reads, compiles, selects. `sources` False leaves environment, files and commands that Secrets name unread."""
+    """Reads, compiles, selects, and asks the sources that Secrets name."""
     manifests = load(path, progress=progress)
     kept = still_there(manifests, last_good or {})
     compiled = compile_program([loaded.object for loaded in manifests.profiles.values()], last_good=kept)
     program = with_unreadable(compiled.program, manifests, kept)
     problems = [*manifests.problems, *profile_problems(manifests, compiled.problems)]
-    identity = identity_of(who, manifests)
-    if isinstance(identity, Problem):
-        problems.append(LocatedProblem(problem=identity, file=str(path)))
-        identity = Identity(namespace=who.namespace, labels=who.labels)
+    template = template_of(who, manifests)
+    if isinstance(template, Problem):
+        problems.append(LocatedProblem(problem=template, file=str(path)))
+        template = None
+    identity = template_identity(template) if template else Identity(namespace=who.namespace, labels=who.labels)
     selection = program.select(identity)
-    credentials = resolve_credentials(manifests, selection, environ, sources=sources)
+    credentials = resolve_credentials(manifests, program, selection, environ)
     problems += credentials.problems
     return Workspace(
         manifests=manifests,
         program=program,
-        selection=selection,
+        selection=credentials.selection,
         credentials=credentials,
+        template=template,
         problems=tuple(sorted(dict.fromkeys(problems), key=lambda located: located.order)),
         good={profile.ref: profile for profile in program.profiles},
     )
@@ -99,12 +111,12 @@ def profile_problems(manifests: Manifests, problems: Mapping[ProfileRef, tuple[P
     return found
 
 
-def identity_of(who: Who, manifests: Manifests) -> Identity | Problem:
+def template_of(who: Who, manifests: Manifests) -> SandboxTemplate | Problem | None:
     if who.template is None:
-        return Identity(namespace=who.namespace, labels=who.labels)
+        return None
     namespace, _, name = who.template.rpartition("/")
     loaded = manifests.templates.get((namespace or who.namespace, name))
     if loaded is None:
         known = ", ".join(f"{space}/{found}" for space, found in sorted(manifests.templates)) or "none"
         return Problem(reason="TemplateNotFound", message=f"there is no SandboxTemplate {who.template} here; there are: {known}")
-    return template_identity(loaded.object)
+    return loaded.object

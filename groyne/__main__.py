@@ -1,0 +1,198 @@
+"""The command line. Options are read here and nothing is decided: each command is a module of its own.
+
+Exit codes: `run` returns the command's own; 1 problems in the manifests, 2 wrong usage or nothing could be started, 3 refused
+(explain), 126 and 127 as a shell means them.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from shlex import quote
+from typing import Annotated, NoReturn
+
+import typer
+
+from groyne import output
+from groyne.check import check as check_directory
+from groyne.explain import Explainer, parse_request
+from groyne.explain_command import explain_lines, explain_one
+from groyne.output import Exit, Output
+from groyne.render import RenderError, render_to
+from groyne.resolve_option import Pins, parse_pins
+from groyne.run import run as run_command
+from groyne.session import RunError, RunSpec
+from groyne.summary import print_summary
+from groyne.workspace import Who, Workspace, read_workspace
+
+app = typer.Typer(
+    name="groyne",
+    help="Keeps what is in an AI-agent sandbox in the sandbox: one SecurityProfile, enforced by Envoy.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Directory (or one file) of manifests.")]
+Template = Annotated[str | None, typer.Option("--template", metavar="NAME", help="Judge as the pods of this SandboxTemplate (NAME or NAMESPACE/NAME).")]
+Labels = Annotated[str, typer.Option("--labels", metavar="k=v,…", help="Judge as a pod with these labels.")]
+Namespace = Annotated[str, typer.Option("--namespace", "-n", help="Namespace of the labels or the template.")]
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="text for people, json for programs.")]
+Resolve = Annotated[
+    list[str] | None,
+    typer.Option("--resolve", metavar="HOST:PORT:ADDR", help="Dial ADDR for HOST:PORT, also if private; may be repeated."),
+]
+
+
+@app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+def run(
+    directory: Directory,
+    command: Annotated[list[str] | None, typer.Argument(metavar="[--] COMMAND…", help="What to run; without it, serve until interrupted.")] = None,
+    template: Template = None,
+    labels: Labels = "",
+    namespace: Namespace = "default",
+    resolve: Resolve = None,
+    upstream_ca: Annotated[Path | None, typer.Option("--upstream-ca", metavar="FILE", help="Also trust these CA certificates upstream.")] = None,
+    audit: Annotated[Path | None, typer.Option("--audit", metavar="FILE", help="Append one JSON line per request to FILE.")] = None,
+    isolate: Annotated[bool, typer.Option("--isolate/--no-isolate", help="On Linux: nothing leaves but through Envoy.")] = True,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Where to listen without isolation; 0 chooses.")] = 0,
+    concurrency: Annotated[int, typer.Option("--concurrency", min=1, max=64, help="Envoy's worker threads.")] = 2,
+    output_: OutputOption = Output.TEXT,
+) -> None:
+    """Run COMMAND so that it reaches only what the policy allows, with credentials that it never holds."""
+    spec = RunSpec(
+        directory=directory,
+        who=who(template, labels, namespace),
+        command=tuple(command or ()),
+        pins=pins_of(resolve),
+        upstream_ca=upstream_ca,
+        audit=audit.absolute() if audit else None,
+        isolate=isolate,
+        port=port,
+        concurrency=concurrency,
+        environ=dict(os.environ),
+    )
+    try:
+        code, audited = asyncio.run(run_command(spec, lambda env: announce(env, output_)))
+    except RunError as error:
+        fail(str(error), error.exit_code)
+    print_summary(audited.summary, output_, stream_is_ours=not command)
+    raise typer.Exit(code)
+
+
+@app.command()
+def check(directory: Directory, output_: OutputOption = Output.TEXT) -> None:
+    """Every problem of the manifests, with file, line, object, field and remedy. Exit code 1 if there is an error or a missing credential."""
+    raise typer.Exit(check_directory(directory, output_))
+
+
+@app.command()
+def explain(
+    directory: Directory,
+    request: Annotated[str | None, typer.Option("--request", metavar="'METHOD URL'", help="The request to judge.")] = None,
+    header: Annotated[list[str] | None, typer.Option("--header", "-H", metavar="'Name: value'", help="A header of it; may be repeated.")] = None,
+    body: Annotated[str, typer.Option("--body", help="Its body.")] = "",
+    requests: Annotated[Path | None, typer.Option("--requests", metavar="FILE", help="One JSON request a line ('-': standard input); answers one a line.")] = None,
+    template: Template = None,
+    labels: Labels = "",
+    namespace: Namespace = "default",
+    resolve: Resolve = None,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Show credential values.")] = False,
+    output_: OutputOption = Output.TEXT,
+) -> None:
+    """What would become of a request, which rules were tried and why. Exit code 0 allowed, 3 refused."""
+    if (request is None) == (requests is None):
+        fail("give either --request 'METHOD URL' or --requests FILE", Exit.USAGE)
+    workspace = judged(directory, who(template, labels, namespace))
+    explainer = Explainer(workspace, pins_of(resolve).literals)
+    if requests is not None:
+        raise typer.Exit(explain_lines(explainer, lines_of(requests), reveal=reveal))
+    raw = parse_request(request or "", header or (), body)
+    if isinstance(raw, str):
+        fail(raw, Exit.USAGE)
+    raise typer.Exit(explain_one(explainer, raw, output_, reveal=reveal))
+
+
+@app.command()
+def render(
+    directory: Directory,
+    out: Annotated[Path, typer.Option("--out", metavar="OUT", help="Directory to write to; made if it is not there.")],
+    template: Template = None,
+    labels: Labels = "",
+    namespace: Namespace = "default",
+    reveal: Annotated[bool, typer.Option("--reveal", help="Write credential values and keys instead of ***.")] = False,
+    output_: OutputOption = Output.TEXT,
+) -> None:
+    """Write the Envoy configuration and the Kubernetes objects that the manifests imply."""
+    workspace = judged(directory, who(template, labels, namespace))
+    try:
+        written = render_to(workspace, out, reveal=reveal)
+    except (RenderError, OSError) as error:
+        fail(str(error), Exit.USAGE)
+    if output_ is Output.JSON:
+        output.print_json({"files": written})
+    else:
+        for name in written:
+            output.say(f"wrote {name}")
+
+
+def judged(directory: Path, identity: Who) -> Workspace:
+    """The workspace to judge with; its problems are shown, and an error ends here."""
+    workspace = read_workspace(directory, identity, dict(os.environ))
+    output.print_problems((p for p in workspace.problems if p.severity == "error"), output.errors())
+    if workspace.broken:
+        raise typer.Exit(Exit.PROBLEMS)
+    return workspace
+
+
+def who(template: str | None, labels: str, namespace: str) -> Who:
+    if template and labels:
+        fail("give --template or --labels, not both", Exit.USAGE)
+    pairs = []
+    for part in filter(None, (each.strip() for each in labels.split(","))):
+        key, equals, value = part.partition("=")
+        if not equals or not key:
+            fail(f"--labels {part!r}: write key=value, separated by commas", Exit.USAGE)
+        pairs.append((key.strip(), value.strip()))
+    return Who(template=template, namespace=namespace, labels=tuple(sorted(pairs)))
+
+
+def pins_of(options: list[str] | None) -> Pins:
+    pins = parse_pins(options or ())
+    if isinstance(pins, str):
+        fail(pins, Exit.USAGE)
+    return pins
+
+
+def lines_of(path: Path) -> Iterable[str]:
+    if str(path) == "-":
+        return sys.stdin
+    try:
+        return path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError as error:
+        fail(f"{path}: {error.strerror}", Exit.USAGE)
+
+
+def announce(env: dict[str, str], output_: Output) -> None:
+    if output_ is Output.JSON:
+        output.print_json({"proxy": env["HTTPS_PROXY"], "environment": env})
+        return
+    for name, value in sorted(env.items()):
+        sys.stdout.write(f"export {name}={quote(value)}\n")
+    sys.stdout.flush()
+    output.say(f"groyne: serving at {env['HTTPS_PROXY']} until interrupted; the lines above make clients use it")
+
+
+def fail(message: str, code: int) -> NoReturn:
+    output.say(f"groyne: {message}")
+    raise typer.Exit(code)
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""`groyne check`: every problem of a directory at once, located, and what a run would leave readable."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.progress import Progress
+
+from crds import Problem
+from dataplane.compile import make_plan
+from dataplane.interception import Handling
+from groyne import output
+from groyne.output import Exit, Output
+from groyne.selections import every_selection
+from groyne.workspace import Who, Workspace, read_workspace
+from manifests.located import LocatedProblem
+
+UNRESOLVED = frozenset(
+    {"SecretNotFound", "SecretKeyNotFound", "RefNotGranted", "HostNotAllowed", "InvalidCredential", "SourceUnavailable", "InvalidSource"}
+)
+"""Not fatal, since the rule stands; but a run would miss a credential, so `check` does not pass."""
+
+
+def check(directory: Path, kind: Output) -> Exit:
+    """Prints the problems; exit code 1 where one is an error or a credential is missing."""
+    workspace = read_with_progress(directory)
+    problems = sorted({*workspace.problems, *judged(workspace, directory)}, key=lambda located: located.order)
+    failing = [located for located in problems if located.problem.fatal or located.problem.reason in UNRESOLVED]
+    if kind is Output.JSON:
+        output.print_json([located.as_json() for located in problems])
+    else:
+        output.print_problems(problems, output.errors())
+        counted = f"{len(workspace.manifests.profiles)} profiles, {len(workspace.manifests.files)} files"
+        output.say(f"groyne: {counted}: {len(failing)} problems to mend, {len(problems) - len(failing)} notes")
+    return Exit.PROBLEMS if failing else Exit.OK
+
+
+def read_with_progress(directory: Path) -> Workspace:
+    """Shows how far it is where a person waits."""
+    with Progress(console=output.errors(), transient=True, disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("reading manifests", total=None)
+        return read_workspace(
+            directory, Who(), dict(os.environ), progress=lambda done, total: progress.update(task, completed=done, total=total)
+        )
+
+
+def judged(workspace: Workspace, directory: Path) -> Iterator[LocatedProblem]:
+    """What only shows once it is known who is selected: credentials of every profile, hosts that cannot be intercepted."""
+    for selection, credentials in every_selection(workspace, dict(os.environ)):
+        yield from credentials.problems
+        for host in make_plan(selection).hosts:
+            if host.handling is Handling.REFUSE:
+                rules = ", ".join(host.because)
+                message = (
+                    f"{rules} must look inside TLS to hosts that no certificate can name; https to every other host is refused: "
+                    "name the hosts (`api.example.com`, `*.example.com`), or limit the rule with `schemes: [http]`"
+                )
+                yield LocatedProblem(problem=Problem(reason="InterceptionUnavailable", message=message, fatal=False), file=str(directory))
