@@ -31,7 +31,9 @@ def environment(**more: str) -> dict[str, str]:
     return {name: os.environ[name] for name in _KEPT if name in os.environ} | more
 
 
-def groyne(*arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None, stdin: str = "", limit: float = 90) -> Finished:
+def groyne(
+    *arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None, stdin: str = "", limit: float = 90
+) -> Finished:
     done = subprocess.run(
         [*GROYNE, *map(str, arguments)],
         check=False, capture_output=True, text=True, errors="replace", input=stdin, cwd=cwd, timeout=limit,

@@ -71,8 +71,7 @@ def serve(
 ) -> Iterator[Upstream]:
     """HTTPS where `certificates` are given. `stream` may take a connection over (WebSocket, SSE) and says whether it did."""
     upstream = Upstream(port=0)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(upstream, answer, stream))
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), _handler(upstream, answer, stream))
     if certificates is not None:
         server.socket = _tls(certificates, hosts).wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     upstream.port = server.server_address[1]
@@ -86,6 +85,14 @@ def serve(
         thread.join()
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, *_: object) -> None:
+        """A client that hangs up in the middle is what some tests are about."""
+
+
 def _tls(authority: Authority, hosts: tuple[str, ...]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate, key = authority.issue(*hosts)
@@ -94,51 +101,47 @@ def _tls(authority: Authority, hosts: tuple[str, ...]) -> ssl.SSLContext:
 
 
 def _handler(upstream: Upstream, answer: Answering, stream: Streaming) -> type[BaseHTTPRequestHandler]:
+    return type("Handler", (_Handler,), {"upstream": upstream, "given": staticmethod(answer), "stream": staticmethod(stream)})
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = 60
     lock = threading.Lock()
+    upstream: Upstream
+    given: Answering
+    stream: Streaming
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        timeout = 60
-        number = 0
+    def one(self) -> None:
+        headers = tuple((name.lower(), value) for name, value in self.headers.items())
+        request = Received(method=self.command, target=self.path, headers=headers, body=self._body())
+        with self.lock:
+            number = len(self.upstream.received)
+            self.upstream.received.append(request)
+        if not self.stream(request, self):
+            self._send(self.given(request), number)
 
-        def one(self) -> None:
-            request = Received(
-                method=self.command,
-                target=self.path,
-                headers=tuple((name.lower(), value) for name, value in self.headers.items()),
-                body=self._body(),
-            )
-            with lock:
-                self.number = len(upstream.received)
-                upstream.received.append(request)
-            if stream(request, self):
-                return
-            given = answer(request)
-            self.send_response(given.status)
-            for name, value in given.headers:
-                self.send_header(name, value)
-            self.send_header("x-received", str(self.number))
-            self.send_header("content-length", str(len(given.body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(given.body)
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_TRACE = do_TRACK = one  # noqa: N815
 
-        def _body(self) -> bytes:
-            if "chunked" in self.headers.get("transfer-encoding", ""):
-                return b"".join(self._chunks())
-            return self.rfile.read(int(self.headers.get("content-length") or 0))
+    def _send(self, answer: Answer, number: int) -> None:
+        self.send_response(answer.status)
+        for name, value in (*answer.headers, ("x-received", str(number)), ("content-length", str(len(answer.body)))):
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(answer.body)
 
-        def _chunks(self) -> Iterator[bytes]:
-            while size := int(self.rfile.readline().split(b";")[0], 16):
-                yield self.rfile.read(size)
-                self.rfile.readline()
-            while self.rfile.readline().strip():
-                pass
+    def _body(self) -> bytes:
+        if "chunked" in self.headers.get("transfer-encoding", ""):
+            return b"".join(self._chunks())
+        return self.rfile.read(int(self.headers.get("content-length") or 0))
 
-        def log_message(self, *_: object) -> None:
-            """Tests look at `received`."""
+    def _chunks(self) -> Iterator[bytes]:
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            yield self.rfile.read(size)
+            self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass
 
-    methods = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "TRACK")
-    for method in methods:
-        setattr(Handler, f"do_{method}", Handler.one)
-    return Handler
+    def log_message(self, *_: object) -> None:
+        """Tests look at `received`."""

@@ -28,7 +28,9 @@ def main() -> None:
     tell_direct()
 
 
-def tell(what: str, host: str, method: str, path: str, body: object = None, *, key: bool = False) -> None:
+def tell(  # noqa: PLR0913 - what a request is made of
+    what: str, host: str, method: str, path: str, body: object = None, *, key: bool = False
+) -> None:
     print(f"\n{BOLD}agent: I {what}{PLAIN}\n       {method} https://{host}{path}", flush=True)
     headers = {"Authorization": f"Bearer {KEY}"} if key else {}
     try:

@@ -4,7 +4,7 @@ All four are one HTTPS server under four names, with a certificate from an autho
 It remembers every request, so that the demo can show what really arrived. It knows nothing of Groyne.
 """
 
-import datetime
+import datetime as dt
 import json
 import ssl
 import threading
@@ -62,7 +62,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def mcp(self, body: bytes) -> tuple[int, str]:
         call = json.loads(body)
-        return 200, json.dumps({"jsonrpc": "2.0", "id": call["id"], "result": {"tool": call["params"]["name"], "found": len(TICKETS)}}) + "\n"
+        result = {"tool": call["params"]["name"], "found": len(TICKETS)}
+        return 200, json.dumps({"jsonrpc": "2.0", "id": call["id"], "result": result}) + "\n"
 
     def log_message(self, *_: object) -> None:
         """The demo tells what happened."""
@@ -89,17 +90,15 @@ def certificates(directory: Path) -> tuple[Path, ssl.SSLContext]:
     authority_file, chain = directory / "authority.pem", directory / "server.pem"
     authority_file.write_bytes(authority.public_bytes(serialization.Encoding.PEM))
     form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    chain.write_bytes(
-        server_key.private_bytes(serialization.Encoding.PEM, form, plain) + server.public_bytes(serialization.Encoding.PEM)
-    )
+    chain.write_bytes(server_key.private_bytes(serialization.Encoding.PEM, form, plain) + server.public_bytes(serialization.Encoding.PEM))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(chain)
     return authority_file, context
 
 
 def builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.timezone.utc)  # noqa: TID251, UP017 - a server's certificate starts now
-    day = datetime.timedelta(days=1)
+    now = dt.datetime.now(dt.timezone.utc)  # noqa: TID251, UP017 - a server's certificate starts now
+    day = dt.timedelta(days=1)
     named = x509.CertificateBuilder(issuer_name=issuer, subject_name=subject, public_key=key.public_key())
     return named.serial_number(x509.random_serial_number()).not_valid_before(now - day).not_valid_after(now + day)
 
