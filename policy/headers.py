@@ -63,3 +63,14 @@ def _malformed(detail: str) -> Malformed:
 def is_written_by_proxy(name: str) -> bool:
     """Whether a condition on this header (in lower case) could not read what the client sent."""
     return name in HOP_BY_HOP | WRITTEN_BY_PROXY or name.startswith(WRITTEN_BY_PROXY_PREFIXES)
+
+
+RESERVED = HOP_BY_HOP | {"host", "content-length", "trailer", "http2-settings"}
+"""Headers that say where a request goes or how it is framed: no rule may write them."""
+
+_RESERVED_PREFIXES = (":", "proxy-", "x-envoy-", "x-groyne-")
+
+
+def is_reserved(name: str) -> bool:
+    """Whether no rule may set or remove this header (in lower case)."""
+    return name in RESERVED or name.startswith(_RESERVED_PREFIXES)
