@@ -46,7 +46,7 @@ Resolve = Annotated[
 ]
 
 
-@app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@app.command()
 def run(
     directory: Directory,
     command: Annotated[list[str] | None, typer.Argument(metavar="[--] COMMAND…", help="What to run; without it, serve until interrupted.")] = None,

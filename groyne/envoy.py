@@ -17,6 +17,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+
 ADMIN_SOCKET = "admin.sock"
 LOG = "envoy.log"
 START_DEADLINE = 30.0
@@ -81,21 +83,16 @@ class Envoy:
         while True:
             if self.process.returncode is not None:
                 raise EnvoyError(f"Envoy ended with code {self.process.returncode}: {self.last_words()}")
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            with contextlib.suppress(httpx.HTTPError):
                 if (await self.ask("/ready")).startswith("LIVE"):
                     return
             await asyncio.sleep(0.02)
 
     async def ask(self, path: str, *, method: str = "GET") -> str:
-        """One request to the administration socket, with a deadline of 5 s; the body. Raises OSError."""
-        async with asyncio.timeout(5):
-            reader, writer = await asyncio.open_unix_connection(str(self.directory / ADMIN_SOCKET))
-            try:
-                writer.write(f"{method} {path} HTTP/1.0\r\nHost: admin\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
-                answer = await reader.read()
-            finally:
-                writer.close()
-        return answer.partition(b"\r\n\r\n")[2].decode("utf-8", "replace")
+        """One request to the administration socket, with a deadline of 5 s; the body. Raises httpx.HTTPError."""
+        transport = httpx.AsyncHTTPTransport(uds=str(self.directory / ADMIN_SOCKET))
+        async with httpx.AsyncClient(transport=transport, timeout=5, trust_env=False) as client:
+            return (await client.request(method, f"http://admin{path}")).text
 
     async def rejected_updates(self) -> int:
         """How many configuration updates it has refused so far: there should never be one."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from dataplane.certificates import KeyPair, bundle, chunk_names, leaf_fits, make_ca, make_leaf
+from dataplane.certificates import KeyPair, chunk_names, leaf_fits, make_ca, make_leaf
 from dataplane.compile import Pair
-from dataplane.truststore import java_truststore
+from dataplane.truststore import bundle, java_truststore
 
 TRUSTSTORE_PASSWORD = "changeit"  # noqa: S105 - Java's default; the store holds certificates only
 
