@@ -36,7 +36,9 @@ app = typer.Typer(
 )
 
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Directory (or one file) of manifests.")]
-Template = Annotated[str | None, typer.Option("--template", metavar="NAME", help="Judge as the pods of this SandboxTemplate (NAME or NAMESPACE/NAME).")]
+Template = Annotated[
+    str | None, typer.Option("--template", metavar="NAME", help="Judge as the pods of this SandboxTemplate (NAME or NAMESPACE/NAME).")
+]
 Labels = Annotated[str, typer.Option("--labels", metavar="k=v,…", help="Judge as a pod with these labels.")]
 Namespace = Annotated[str, typer.Option("--namespace", "-n", help="Namespace of the labels or the template.")]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="text for people, json for programs.")]
@@ -49,12 +51,16 @@ Resolve = Annotated[
 @app.command()
 def run(
     directory: Directory,
-    command: Annotated[list[str] | None, typer.Argument(metavar="[--] COMMAND…", help="What to run; without it, serve until interrupted.")] = None,
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="[--] COMMAND…", help="What to run; without it, serve until interrupted.")
+    ] = None,
     template: Template = None,
     labels: Labels = "",
     namespace: Namespace = "default",
     resolve: Resolve = None,
-    upstream_ca: Annotated[Path | None, typer.Option("--upstream-ca", metavar="FILE", help="Also trust these CA certificates upstream.")] = None,
+    upstream_ca: Annotated[
+        Path | None, typer.Option("--upstream-ca", metavar="FILE", help="Also trust these CA certificates upstream.")
+    ] = None,
     audit: Annotated[Path | None, typer.Option("--audit", metavar="FILE", help="Append one JSON line per request to FILE.")] = None,
     isolate: Annotated[bool, typer.Option("--isolate/--no-isolate", help="On Linux: nothing leaves but through Envoy.")] = True,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Where to listen without isolation; 0 chooses.")] = 0,
@@ -84,7 +90,7 @@ def run(
 
 @app.command()
 def check(directory: Directory, output_: OutputOption = Output.TEXT) -> None:
-    """Every problem of the manifests, with file, line, object, field and remedy. Exit code 1 if there is an error or a missing credential."""
+    """Every problem of the manifests, with file, line, object, field and remedy. Exit code 1 if there is one to mend."""
     raise typer.Exit(check_directory(directory, output_))
 
 
@@ -92,9 +98,13 @@ def check(directory: Directory, output_: OutputOption = Output.TEXT) -> None:
 def explain(
     directory: Directory,
     request: Annotated[str | None, typer.Option("--request", metavar="'METHOD URL'", help="The request to judge.")] = None,
-    header: Annotated[list[str] | None, typer.Option("--header", "-H", metavar="'Name: value'", help="A header of it; may be repeated.")] = None,
+    header: Annotated[
+        list[str] | None, typer.Option("--header", "-H", metavar="'Name: value'", help="A header of it; may be repeated.")
+    ] = None,
     body: Annotated[str, typer.Option("--body", help="Its body.")] = "",
-    requests: Annotated[Path | None, typer.Option("--requests", metavar="FILE", help="One JSON request a line ('-': standard input); answers one a line.")] = None,
+    requests: Annotated[
+        Path | None, typer.Option("--requests", metavar="FILE", help="One JSON request a line ('-': standard input); answers one a line.")
+    ] = None,
     template: Template = None,
     labels: Labels = "",
     namespace: Namespace = "default",

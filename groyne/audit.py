@@ -51,7 +51,7 @@ def record_of(line: Line, credentials: Mapping[str, str]) -> Record | None:
     if "chain" in line:
         return connection(line)
     verdict, *parts = route(line)
-    if verdict == "tunnel" and (parts == ["intercept"] or line.get("status") != 200):  # noqa: PLR2004 - HTTP
+    if verdict == "tunnel" and (parts == ["intercept"] or line.get("status") != 200):
         return None
     acted = actions(line)
     reason = parts[-1] if verdict in ("refused", "blocked") and parts else failure(line)

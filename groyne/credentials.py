@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from policy.references import check_credential, refusal
+
 from crds import Problem, Secret
 from crds.annotations import VALUE_FROM
 from groyne.environment import sources
@@ -16,7 +18,6 @@ from manifests.load import Loaded, Manifests
 from manifests.located import LocatedProblem
 from policy.program import Program, Rule, SecretKeyRef, Selection
 from policy.reasons import Reason
-from policy.references import check_credential, refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -138,7 +138,9 @@ def _why(rule: Rule, *, matched: bool, by_name: bool) -> str:
         return "this host's TLS is passed through unread: only rules on host and port hold"
     if rule.bypass:
         return "bypass: no later rule is asked"
-    return f"block: refused with {rule.block.status}" if rule.block else "this host's TLS is passed through unread: headers stay as they are"
+    return (
+        f"block: refused with {rule.block.status}" if rule.block else "this host's TLS is passed through unread: headers stay as they are"
+    )
 
 
 def parse_request(text: str, headers: Iterable[str], body: str = "") -> RawRequest | str:

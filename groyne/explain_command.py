@@ -41,7 +41,11 @@ def print_explanation(explanation: Explanation, console: Console, *, reveal: boo
     answer = explanation.as_json(reveal=reveal)
     raw = explanation.request
     console.print(f"{raw.method} {raw.scheme}://{raw.authority}{raw.path}", markup=False)
-    said = answer["verdict"] + (f" with {answer['status']}" if answer["status"] else "") + (f" ({answer['reason']})" if answer["reason"] else "")
+    said = (
+        answer["verdict"]
+        + (f" with {answer['status']}" if answer["status"] else "")
+        + (f" ({answer['reason']})" if answer["reason"] else "")
+    )
     console.print(said, markup=False, style=output.COLOURS.get(answer["verdict"], ""))
     if answer["body"] is not None:
         console.print(f"  body: {answer['body']}", markup=False)

@@ -19,7 +19,6 @@ from groyne.workspace import Workspace
 SETTLE = 0.3
 
 
-
 @dataclass(slots=True, kw_only=True)
 class Proxy:
     """Compiles, writes and remembers; `start` brings Envoy up on what `apply` wrote first."""

@@ -42,7 +42,7 @@ def parse_pin(option: str) -> tuple[str, int, str] | None:
     port, _, address = rest.partition(":")
     named = parse_authority(host)
     plain = _address(address.removeprefix("[").removesuffix("]"))
-    if named is None or named[1] is not None or plain is None or not port.isdecimal() or not 0 < int(port) <= 65535:  # noqa: PLR2004 - ports
+    if named is None or named[1] is not None or plain is None or not port.isdecimal() or not 0 < int(port) <= 65535:
         return None
     return named[0], int(port), plain
 

@@ -82,8 +82,8 @@ async def advisory(session: Session) -> int:
             process = await asyncio.create_subprocess_exec(*session.spec.command, env=env)
         except OSError as error:
             missing = isinstance(error, FileNotFoundError)
-            code = output.Exit.NOT_FOUND if missing else output.Exit.NOT_EXECUTABLE
-            raise RunError(f"{session.spec.command[0]}: {error.strerror}", code) from error
+            shell_code = output.Exit.NOT_FOUND if missing else output.Exit.NOT_EXECUTABLE
+            raise RunError(f"{session.spec.command[0]}: {error.strerror}", shell_code) from error
         with forwarding(process.send_signal):
             code = await process.wait()
     return code if code >= 0 else 128 - code

@@ -15,9 +15,9 @@ from dataplane.listeners import DnsCache
 from dataplane.secrets import Layout
 from groyne import clock, output
 from groyne.audit import Audit
-from groyne.envoy import ADMIN_SOCKET, EnvoyError, find_envoy
 from groyne.environment.proxy_env import existing_ca_files, existing_proxy
 from groyne.environment.scrub import scrub
+from groyne.envoy import ADMIN_SOCKET, EnvoyError, find_envoy
 from groyne.own_ca import trust_of
 from groyne.placeholders import guards_for
 from groyne.proxy import Proxy

@@ -19,11 +19,20 @@ def print_summary(summary: Summary, kind: Output, *, stream_is_ours: bool) -> No
         console.print(json.dumps({"summary": summary.as_json()}), markup=False)
         return
     rows = [
-        (row["host"], row["verdict"], str(row["requests"]), ", ".join(row["rules"]), ", ".join(row["credentials"]), ", ".join(row["reasons"]))
+        (
+            row["host"],
+            row["verdict"],
+            str(row["requests"]),
+            ", ".join(row["rules"]),
+            ", ".join(row["credentials"]),
+            ", ".join(row["reasons"]),
+        )
         for row in summary.as_json()
     ]
     hosts = len({host for host, _ in summary.rows})
     if rows:
-        output.print_table(COLUMNS, rows, console=console, title=f"groyne: {hosts} {'host' if hosts == 1 else 'hosts'}, {summary.refused} refused")
+        output.print_table(
+            COLUMNS, rows, console=console, title=f"groyne: {hosts} {'host' if hosts == 1 else 'hosts'}, {summary.refused} refused"
+        )
     else:
         console.print("groyne: no request was made", markup=False)
