@@ -1,6 +1,6 @@
 """Launches one command behind the wall for the tests: `python driver.py LIBRARY ORDER`. Standard library only.
 
-ORDER is JSON: argv, env, cwd, hidden, read_only, session, target (where the relay goes), signal_after_line, hide_later. The
+ORDER is JSON: argv, env, cwd, hidden, read_only, session, target (where the relay goes), signal, hide_later, leak (a file left open). The
 command's exit code becomes this process' own.
 """
 
@@ -46,6 +46,8 @@ async def _serve(started: Sandboxed, order: dict[str, object]) -> int:
     if "signal" in order:
         started.send_signal(int(str(order["signal"])))
     try:
+        if "hide_later" in order:
+            asyncio.get_running_loop().call_later(0.3, started.hide, [Path(path) for path in order["hide_later"]])  # type: ignore[attr-defined]
         return await started.wait()
     finally:
         if relay is not None:

@@ -20,21 +20,24 @@ from contextlib import suppress
 from pathlib import Path
 
 from groyne.isolation import places, reasons
+from groyne.isolation.guard import Guard, Seen, look
 from groyne.isolation.spec import LaunchSpec, NotStarted, Order, Unsupported, View
 
 _ROOT = str(Path(__file__).resolve().parents[2])
 _INSIDE = f"import sys; sys.path.insert(0, {_ROOT!r}); from groyne.isolation.inside import main; main()"
+_LATER = f"import sys; sys.path.insert(0, {_ROOT!r}); from groyne.isolation.later import main; main()"
 _MOST_DESCRIPTORS = 8
 
 
 class Sandboxed:
     """A running command. Close it in the end: whatever it left behind in its pid namespace is killed then."""
 
-    def __init__(self, process: subprocess.Popen[bytes], control: socket.socket, descriptors: list[int], listening: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], messages: "_Messages", listening: int, hidden: Seen) -> None:
         self._process = process
-        self._control = control
-        self.listeners = tuple(socket.socket(fileno=descriptor) for descriptor in descriptors[:listening])
-        self._namespaces = tuple(descriptors[listening:])
+        self._control = messages.control
+        self._guard = Guard(hidden, self._cover)
+        self.listeners = tuple(socket.socket(fileno=descriptor) for descriptor in messages.descriptors[:listening])
+        self._namespaces = tuple(messages.descriptors[listening:])
         for listener in self.listeners:
             listener.setblocking(False)
 
@@ -47,10 +50,23 @@ class Sandboxed:
         return self._process.poll()
 
     async def wait(self) -> int:
-        """The command's exit code, 128+n if signal n ended it."""
-        while (code := self._process.poll()) is None:
-            await _ended(self._process.pid)
+        """The command's exit code, 128+n if signal n ended it. Meanwhile hidden places are kept hidden."""
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(self._guard.watch())
+            while (code := self._process.poll()) is None:
+                await _ended(self._process.pid)
+            watching.cancel()
         return code
+
+    def hide(self, paths: Iterable[Path]) -> None:
+        """Cover more places of the host, such as a Secret's file that an edit has named. Takes some 30 ms."""
+        self._guard.add(str(path) for path in paths)
+
+    def _cover(self, paths: Iterable[str]) -> None:
+        names = [str(descriptor) for descriptor in self._namespaces]
+        if names:
+            argv, order = [sys.executable, "-I", "-S", "-c", _LATER, *names], json.dumps(list(paths)).encode()
+            subprocess.run(argv, input=order, env={}, pass_fds=self._namespaces, check=False, capture_output=True)
 
     def send_signal(self, number: int) -> None:
         """Deliver to the command. What the terminal's keys send reaches it by itself: it is in our process group."""
@@ -105,6 +121,7 @@ def launch(spec: LaunchSpec) -> Sandboxed | Unsupported | NotStarted:
 
 
 def _start(order: Order) -> Sandboxed | Unsupported | NotStarted:
+    hidden = look(order.view.covered)
     ours, theirs = socket.socketpair()
     with theirs:
         process = subprocess.Popen(
@@ -124,7 +141,7 @@ def _start(order: Order) -> Sandboxed | Unsupported | NotStarted:
         if "started" not in second:
             _close_all(messages.descriptors)
             return _abandon(process, ours, {**second, "argv0": order.argv[0]})
-    return Sandboxed(process, ours, messages.descriptors, int(str(first["listeners"])))
+    return Sandboxed(process, messages, int(str(first["listeners"])), hidden)
 
 
 def _close_all(descriptors: Iterable[int]) -> None:
@@ -146,7 +163,7 @@ class _Messages:
     """JSON lines from inside, and the descriptors that come with them."""
 
     def __init__(self, control: socket.socket) -> None:
-        self._control = control
+        self.control = control
         self._buffer = b""
         self.descriptors: list[int] = []
 
@@ -160,7 +177,7 @@ class _Messages:
 
     def _more(self) -> bool:
         room = socket.CMSG_LEN(_MOST_DESCRIPTORS * array.array("i").itemsize)
-        text, ancillary, _, _ = self._control.recvmsg(4096, room, socket.MSG_CMSG_CLOEXEC)
+        text, ancillary, _, _ = self.control.recvmsg(4096, room, socket.MSG_CMSG_CLOEXEC)
         for level, kind, content in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                 whole = array.array("i")

@@ -48,11 +48,13 @@ def view(spec: LaunchSpec) -> View:
     made_for_sockets = (directory for directory in {str(Path(path).parent) for path in sockets} if only_sockets(directory))
     homes = (f"{environ['HOME']}/{name}" for name in _IN_HOME) if environ.get("HOME") else ()
     lived_in = (os.path.realpath(spec.cwd), os.path.realpath(environ.get("HOME", "/root")))
-    fresh = (*_existing(_RUNTIME), *_outside(_existing((*runtime, *_ANYWHERE, *homes, *made_for_sockets)), lived_in))
+    hidden, read_only = _resolved(spec.hidden_paths), _resolved(spec.read_only_paths)
+    partly = tuple(path for path in hidden if any(_below(shown, (path,)) for shown in read_only))
+    fresh = (*partly, *_existing(_RUNTIME), *_outside(_existing((*runtime, *_ANYWHERE, *homes, *made_for_sockets)), lived_in))
     return View(
         fresh=tuple(sorted(dict.fromkeys(fresh), key=len)),
-        covered=(*_resolved(spec.hidden_paths), *(path for path in sorted(sockets) if not _below(path, fresh))),
-        read_only=_resolved(spec.read_only_paths),
+        covered=(*(path for path in hidden if path not in partly), *(path for path in sorted(sockets) if not _below(path, fresh))),
+        read_only=read_only,
         runtime_dir=next((path for path in runtime if _below(path, ("/run",))), ""),
     )
 

@@ -29,8 +29,8 @@ class NotStarted:
 class LaunchSpec:
     """One command and its view of the machine.
 
-    `hidden_paths` are covered by empty, unreadable, read-only mounts. `read_only_paths` stay readable but cannot be changed,
-    renamed or replaced from inside (the policy directory: who may edit the policy has no policy).
+    `hidden_paths` are covered by empty, unreadable, read-only mounts. `read_only_paths` stay readable, also within hidden ones,
+    but cannot be changed, renamed or replaced from inside (the policy directory: who may edit the policy has no policy).
     `session` is Groyne's own, unscrubbed environment: it names the sockets of the login (SSH_AUTH_SOCK, XDG_RUNTIME_DIR, …).
     `proxy_port` is where the relay's sockets listen on the sandbox's own 127.0.0.1 and ::1.
     """
