@@ -201,7 +201,16 @@ def fail(message: str, code: int) -> NoReturn:
 
 
 def main() -> None:
-    app()
+    """Whatever goes wrong, the user gets a sentence: a traceback may quote what it should not."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(Exit.INTERRUPTED)
+    except Exception as error:  # noqa: BLE001 - the last resort
+        if os.environ.get("GROYNE_DEBUG"):
+            raise
+        output.say(f"groyne: internal error ({type(error).__name__}): please report it; GROYNE_DEBUG=1 shows where")
+        sys.exit(Exit.INTERNAL)
 
 
 if __name__ == "__main__":

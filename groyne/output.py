@@ -25,8 +25,10 @@ class Exit(IntEnum):
     PROBLEMS = 1
     USAGE = 2
     REFUSED = 3
+    INTERNAL = 70
     NOT_EXECUTABLE = 126
     NOT_FOUND = 127
+    INTERRUPTED = 130
 
 
 def errors() -> Console:
