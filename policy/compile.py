@@ -128,7 +128,7 @@ def compile_selector(selector: SelectorModel) -> LabelSelector:
 
 
 def _hosts(key: str, texts: Iterable[str], report: Report) -> tuple[DomainPattern, ...]:
-    return compile_domains(texts, Report(render(("metadata", "annotations", key)), report.problems))
+    return compile_domains(texts, report.elsewhere(render(("metadata", "annotations", key))))
 
 
 def _judge_passthrough(profile: Profile, report: Report) -> None:

@@ -16,6 +16,7 @@ from policy.reasons import Reason
 LONGEST_NAME = 253
 LONGEST_LABEL = 63
 
+_PLAIN = re.compile(r"(?:\*\.)?[0-9A-Za-z_.-]+\Z")
 _ALLOWED = re.compile(r"[0-9A-Za-z_.*:\[\]-]+\Z")
 _WITH_PORT = re.compile(r"(?P<host>[^:\[\]]+|\[[^\]]*\]):(?P<port>[0-9]*)\Z")
 
@@ -64,7 +65,7 @@ class DomainPattern:
 def parse_domain(text: str) -> DomainPattern | Problem:
     if text == "*":
         return DomainPattern(text="*")
-    if remedy := _wrong_shape(text):
+    if not _PLAIN.match(text) and (remedy := _wrong_shape(text)):
         return _problem(text, remedy)
     host = text.lower().removesuffix(".")
     if ":" in host or host.startswith("["):

@@ -3,7 +3,7 @@
 Only POST carries calls; a GET opens a stream, a DELETE ends a session, an empty body calls nothing. Of all methods only
 `tools/call` is judged. A body that cannot be read with certainty (no JSON, a repeated key, compressed, too long, too deep)
 is denied, because the server might read a call in it. In a batch one denied call denies all.
-The standard library's parser is given numbers as text: a huge number must neither fail nor take long.
+No number counts here, so none is converted: a huge one must neither fail nor take long.
 """
 
 import json
@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from policy.patterns import wire
 from policy.program import McpToolPolicy
 from policy.request import Request
 
@@ -44,8 +45,9 @@ def denial(policy: McpToolPolicy, request: Request) -> str | None:
 
 
 def _allowed(policy: McpToolPolicy, tool: str) -> bool:
+    written = wire(tool)
     for rule in policy.rules:
-        if rule.method == CALL and (not rule.tools or tool in rule.tools):
+        if rule.method == CALL and (not rule.tools or written in rule.tools):
             return rule.allow
     return policy.default_allow
 
@@ -81,7 +83,7 @@ def _parsed(request: Request) -> Any:
     if _depth(text) > MAX_DEPTH:
         raise _Unclear("the body is nested too deep")
     try:
-        return json.loads(text, object_pairs_hook=_Object, parse_int=str, parse_float=str, parse_constant=_no_constant)
+        return json.loads(text, object_pairs_hook=_Object, parse_int=_any_number, parse_float=_any_number, parse_constant=_no_constant)
     except ValueError:
         raise _Unclear("the body is not JSON") from None
 
@@ -93,6 +95,10 @@ def _depth(text: str) -> int:
         depth += 1 if bracket in "[{" else -1
         deepest = max(deepest, depth)
     return deepest
+
+
+def _any_number(_digits: str) -> int:
+    return 0
 
 
 def _no_constant(name: str) -> Any:

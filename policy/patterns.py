@@ -62,8 +62,9 @@ def regex(pattern: str) -> StringMatch | Problem:
         return _bad_regex(f"a regular expression works on bytes: spell other characters than ASCII as such, {quoted(spelled)}")
     match = StringMatch(kind=MatchKind.REGEX, value=pattern)
     try:
-        compiled(pattern)
-        size = compiled(match.full_pattern).programsize
+        size = compiled(pattern).programsize
+        if r"\Q" in pattern:
+            compiled(match.full_pattern)
     except re2.error as error:
         return _bad_regex(f"RE2 does not accept {quoted(pattern)}: {_complaint(error)}")
     if size > MAX_PROGRAM_SIZE:

@@ -140,7 +140,7 @@ class TokenTransformation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolRule:
-    """`tools` empty means any tool. `method` other than tools/call never matches anything that is enforced."""
+    """`tools` (UTF-8 as Latin-1 text) empty means any tool. `method` other than tools/call never matches anything that is enforced."""
 
     method: str
     tools: tuple[str, ...]
@@ -172,8 +172,8 @@ class Rule:
 
     @property
     def id(self) -> str:
-        """`namespace/profile/rule` (or `profile/rule`): stable, unique in a program, fit for logs."""
-        return f"{self.profile}/{self.name}"
+        """`namespace/profile/rule` (or `profile/rule`): stable, unique in a program, fit for logs. A `/` in the rule's name is escaped."""
+        return f"{self.profile}/{self.name.replace('%', '%25').replace('/', '%2F')}"
 
     @property
     def terminal(self) -> bool:

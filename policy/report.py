@@ -5,22 +5,37 @@ here raises, and nothing is said twice.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from crds.paths import shorten
 from crds.problem import Problem
 from policy.reasons import Reason
 
 
-@dataclass(frozen=True, slots=True)
 class Report:
-    place: str = ""
-    problems: list[Problem] = field(default_factory=list)
+    """Places are put together only when a problem needs one: most never do."""
+
+    __slots__ = ("_parent", "_step", "problems")
+
+    def __init__(self, step: str | int, parent: "Report | None" = None) -> None:
+        self._step = step
+        self._parent = parent
+        self.problems: list[Problem] = [] if parent is None else parent.problems
 
     def at(self, step: str | int) -> "Report":
-        if isinstance(step, int):
-            return Report(f"{self.place}[{step}]", self.problems)
-        return Report(f"{self.place}.{step}" if self.place else step, self.problems)
+        return Report(step, self)
+
+    def elsewhere(self, place: str) -> "Report":
+        """Another place of the same object."""
+        report = Report(place)
+        report.problems = self.problems
+        return report
+
+    @property
+    def place(self) -> str:
+        if self._parent is None:
+            return str(self._step)
+        joint = f"[{self._step}]" if isinstance(self._step, int) else f".{self._step}"
+        return self._parent.place + joint
 
     def fatal(self, reason: Reason, message: str) -> None:
         self.problems.append(Problem(reason=reason.value, message=message, field=self.place))
