@@ -31,6 +31,13 @@ Announce = Callable[[dict[str, str]], None]
 
 async def run(spec: RunSpec, announce: Announce) -> tuple[int, Audit]:
     """The command's exit code and what happened. Raises RunError. Without a command, serves until SIGINT or SIGTERM."""
+    try:
+        return await _run(spec, announce)
+    except ExceptionGroup as group:
+        raise _first(group) from None
+
+
+async def _run(spec: RunSpec, announce: Announce) -> tuple[int, Audit]:
     async with started(spec) as session:
         if not spec.command:
             code = await serve(session, announce)
@@ -39,6 +46,15 @@ async def run(spec: RunSpec, announce: Announce) -> tuple[int, Audit]:
         else:
             code = await advisory(session)
     return code, session.audit
+
+
+def _first(group: ExceptionGroup[Exception]) -> Exception:
+    """Task groups wrap what is raised inside them; one reason is enough for the user, and ours come first."""
+    ours, others = group.split(RunError)
+    error: Exception = ours or others or group
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 async def isolated(session: Session) -> int:
