@@ -8,7 +8,9 @@ one behind other requests, in pieces or in a body at worst names a host too many
 
 import re
 
-_CONNECT = re.compile(rb"CONNECT[ \t]+([^\s]{1,512})[ \t\r\n]")
+# Not one byte of an authority is consumed, so that no match can hide the next. Any byte up to the space separates words, as in
+# Envoy's parser; a match without an authority is a longer gap or name than anybody needs, made to be lost between two chunks.
+_CONNECT = re.compile(rb"CONNECT(?:[\0- ]{65}|[\0- ]{1,64}(?=([!-\xff]{1,512})[\0- ]|[!-\xff]{513}))")
 _UPGRADE = re.compile(rb"\nupgrade[ \t]*:", re.IGNORECASE)
 _LEADING = b"CONNECT "
 _PREFACE = b"PRI * HTTP/2"
@@ -43,7 +45,10 @@ class Sniffer:
             self.foreign = self._head == _PREFACE
         text = self._tail + chunk
         for found in _CONNECT.finditer(text):
-            self._note(found[1])
+            if found[1] is None:
+                self.opaque = True
+            else:
+                self._note(found[1])
         self.opaque = self.opaque or _UPGRADE.search(text) is not None
         self._tail = text[-_TAIL:]
 
