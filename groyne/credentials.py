@@ -9,8 +9,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from policy.references import check_credential, refusal
-
 from crds import Problem, Secret
 from crds.annotations import VALUE_FROM
 from groyne.environment import sources
@@ -18,6 +16,7 @@ from manifests.load import Loaded, Manifests
 from manifests.located import LocatedProblem
 from policy.program import Program, Rule, SecretKeyRef, Selection
 from policy.reasons import Reason
+from policy.references import SecretUse, check_credential, refusal, secret_refs, withhold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,33 +37,22 @@ class Credentials:
 def resolve_credentials(manifests: Manifests, program: Program, selection: Selection, environ: Mapping[str, str]) -> Credentials:
     """`Credentials.selection` is the selection less what it may not use: such a reference is withheld and never has a value."""
     values = _Values(manifests, environ)
-    problems = []
+    missing: dict[str, Problem] = {}
     usable: dict[SecretKeyRef, str] = {}
-    profiles = []
-    for profile in selection.profiles:
-        rules = []
-        for rule in profile.rules:
-            if rule.token is None:
-                rules.append(rule)
-                continue
-            ref = selection.secret_ref(rule.token.secret)
-            found = refused(manifests, rule, ref) or values.of(ref)
-            if isinstance(found, Problem):
-                problems.append(located(manifests, rule, found))
-                found_rule = replace(rule, token=replace(rule.token, secret=replace(ref, withheld=True)))
-            else:
-                usable[ref] = found
-                found_rule = rule
-            rules.append(found_rule)
-        profiles.append(replace(profile, rules=tuple(rules)))
-    held = replace(selection, profiles=tuple(profiles))
+    uses = secret_refs(selection)
+    for use in uses:
+        found = refused(manifests, use) or values.of(use.ref)
+        if isinstance(found, Problem):
+            missing[use.rule.id] = found
+        else:
+            usable[use.ref] = found
     return Credentials(
-        selection=held,
+        selection=withhold(selection, missing),
         values=usable,
         by_name={str(ref): value for ref in references(program, selection) if isinstance(value := values.of(ref), str)},
-        names={rule.id: str(selection.secret_ref(rule.token.secret)) for rule in selection.rules if rule.token},
+        names={use.rule.id: str(use.ref) for use in uses},
         files=tuple(hidden_files(manifests, environ)),
-        problems=tuple(problems),
+        problems=tuple(located(manifests, use.rule, missing[use.rule.id]) for use in uses if use.rule.id in missing),
     )
 
 
@@ -74,11 +62,9 @@ def references(program: Program, selection: Selection) -> list[SecretKeyRef]:
     return sorted(refs, key=str)
 
 
-def refused(manifests: Manifests, rule: Rule, ref: SecretKeyRef) -> Problem | None:
-    loaded = manifests.secrets.get((ref.namespace or "", ref.name))
-    if loaded is None:
-        return None
-    return refusal(rule, ref, loaded.object.metadata.annotations)
+def refused(manifests: Manifests, use: SecretUse) -> Problem | None:
+    loaded = manifests.secrets.get((use.ref.namespace or "", use.ref.name))
+    return refusal(use.rule, use.ref, loaded.object.metadata.annotations) if loaded else None
 
 
 def located(manifests: Manifests, rule: Rule, problem: Problem) -> LocatedProblem:
