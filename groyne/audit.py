@@ -13,6 +13,10 @@ from typing import Any, TextIO
 Line = Mapping[str, Any]
 
 
+NOT_SENT = frozenset({"AddressRefused", "CredentialUnavailable"})
+"""Groyne's own refusals that Envoy only finds after it chose a route."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """`verdict` is passthrough, mutated, blocked or bypassed; `rules` those that decided or whose change was sent on."""
@@ -60,7 +64,7 @@ def record_of(line: Line, credentials: Mapping[str, str]) -> Record | None:
         rules = (parts[0],) if verdict == "blocked" else (*rules, parts[0])
     return Record(
         time=str(line.get("time", "")),
-        verdict=outcome(verdict, acted),
+        verdict=outcome("blocked" if reason in NOT_SENT else verdict, acted),
         status=int(line.get("status") or 0),
         scheme=str(line.get("scheme", "")),
         method=str(line.get("method") or ""),
