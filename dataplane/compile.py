@@ -94,7 +94,7 @@ def secret_files(selection: Selection, credentials: Mapping[SecretKeyRef, str], 
     files = {leaf_file(n): dump(certificate_secret(f"{LEAF}-{n}", leaf.certificate, leaf.key)) for n, leaf in enumerate(leafs)}
     for rule in selection.rules:
         if rule.token and (token := credentials.get(selection.secret_ref(rule.token.secret))) is not None:
-            files[credential_file(rule)] = dump(credential_secret(rule, rule.token.template.render(token)))
+            files[credential_file(rule.token)] = dump(credential_secret(rule.token, rule.token.template.render(token)))
     return files
 
 

@@ -13,6 +13,7 @@ from dataplane import names
 from dataplane.access_log import http_access_log, tcp_access_log
 from dataplane.local_replies import local_replies
 from dataplane.secrets import LEAF, Layout, leaf_file
+from dataplane.query import query_filter
 from dataplane.tools import tool_filter
 from dataplane.xds import HTTP, NETWORK, Resource, extension, message
 
@@ -145,7 +146,7 @@ def rule_filters() -> list[Resource]:
     """Off unless a route turns them on: an unused slot costs nothing."""
     kind = "envoy.extensions.filters.http.composite.v3.Composite"
     slots = [{**extension(names.slot(position), kind), "disabled": True} for position in range(names.SLOTS)]
-    return [tool_filter(), *slots]
+    return [query_filter(), tool_filter(), *slots]
 
 
 def lua_filter(name: str, script: str) -> Resource:
@@ -214,7 +215,8 @@ def http_manager(table: str, layout: Layout, filters: Iterable[Resource], scheme
         generate_request_id=False,
         preserve_external_request_id=True,
         server_header_transformation="PASS_THROUGH",
-        http_protocol_options={"enable_trailers": True},
+        # Python's http.client before 3.12 asks for tunnels in HTTP/1.0; without a Host line it is refused as ever.
+        http_protocol_options={"enable_trailers": True, "accept_http_10": table == names.EXPLICIT},
         http2_protocol_options=HTTP2,
         common_http_protocol_options={"idle_timeout": HOUR},
         stream_idle_timeout=HOUR,

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from dataplane import names
 from dataplane.hosts import HostRule
-from dataplane.predicates import Predicate, all_of, any_of, header, header_matches, header_regex, negation, query_matches
+from dataplane.predicates import Predicate, all_of, any_of, header, header_matches, header_regex, negation
 from policy.program import Match, PathPattern, When
 from policy.strings import MatchKind
 
@@ -29,9 +29,14 @@ def entry_condition(entry: Match, scheme: str, *, unescape: bool = False) -> Pre
             any_of(header(":method", exact=method, ignore_case=True) for method in entry.methods) if entry.methods else True,
             port_condition(entry.ports, scheme),
             *(header_matches(header_name(condition.name), condition.match) for condition in entry.headers),
-            *(query_matches(condition.name, condition.match) for condition in entry.query),
+            *(header_matches(parameter_header(condition.name), condition.match) for condition in entry.query),
         )
     )
+
+
+def parameter_header(name: str) -> str:
+    """Where `dataplane.query` has a parameter's value written: Envoy's route matchers read nothing but headers."""
+    return f"{names.QUERY_HEADER}-{name.encode('latin-1').hex()}"
 
 
 def header_name(name: str) -> str:

@@ -203,7 +203,7 @@ def credential_injector(rule: Rule, layout: Layout) -> Resource:
         "envoy.http.injected_credentials.generic",
         "envoy.extensions.http.injected_credentials.generic.v3.Generic",
         header=rule.token.target_header,
-        credential={"name": credential_name(rule), "sds_config": layout.source(credential_file(rule))},
+        credential={"name": credential_name(rule.token), "sds_config": layout.source(credential_file(rule.token))},
     )
     kind = "envoy.extensions.filters.http.credential_injector.v3.CredentialInjector"
     return extension(HTTP + "credential_injector", kind, overwrite=True, credential=generic)

@@ -6,7 +6,7 @@ what is never true needs no entry.
 
 from collections.abc import Iterable
 
-from dataplane.xds import Resource, header_input, query_input, text
+from dataplane.xds import Resource, header_input, text
 from policy.strings import MatchKind, StringMatch
 
 Predicate = Resource | bool
@@ -51,10 +51,6 @@ def header_regex(name: str, pattern: str) -> Predicate:
 
 def header_matches(name: str, match: StringMatch) -> Predicate:
     return header(name, **value_match(match))
-
-
-def query_matches(name: str, match: StringMatch) -> Predicate:
-    return {"single_predicate": {"input": query_input(text(name)), "value_match": value_match(match)}}
 
 
 def regex(pattern: str) -> Resource:

@@ -29,7 +29,9 @@ def refuse(name: str, block: Block, reason: str, rule: Rule | None = None, *, co
     """A route action: answers with the block's status and body. `name` is what the access log calls it."""
     answer: Resource = {"status": block.status}
     if block.body is None:
-        answer["body_format"] = {"json_format": standard_body(reason, rule)}
+        body = standard_body(reason, rule)
+        # A CONNECT has no path, which Envoy would write as null.
+        answer["body_format"] = {"json_format": {**body, "path": ""} if connect else body}
     elif block.body:
         answer["body"] = {"inline_string": text(block.body)}
     match: Resource = {"connect_matcher": {}} if connect else {"prefix": ""}

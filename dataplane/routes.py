@@ -12,9 +12,10 @@ from dataplane import names, refusals
 from dataplane.entries import Context, Entry, first_match
 from dataplane.guards import guards
 from dataplane.hosts import HostRule, virtual_host_domain
-from dataplane.matching import credential_condition, rule_condition
+from dataplane.matching import credential_condition, parameter_header, rule_condition
 from dataplane.mutations import Acting, TooManySlotsError, slot_plan
 from dataplane.predicates import Predicate, all_of, any_of, header_regex
+from dataplane.query import parameters, unread_query
 from dataplane.tools import pending, tool_denied, tool_judge
 from dataplane.xds import Resource, extension
 from policy.domains import DomainPattern
@@ -52,9 +53,13 @@ def rule_entries(pattern: DomainPattern, host_rules: list[HostRule], context: Co
 
 def _rule_entries(pattern: DomainPattern, host_rules: list[HostRule], context: Context) -> Iterable[Entry]:
     judged = tool_judge(host_rules)
-    so_far = Pending(internal=tuple(f"{names.TOOL_HEADER}{number}" for number in judged.values()))
+    asked = parameters(host_rules)
+    internal = (*(parameter_header(name) for name in asked), *(f"{names.TOOL_HEADER}{number}" for number in judged.values()))
+    so_far = Pending(internal=internal)
     unescape = context.escaped_slashes(pattern)
     announced = False
+    if asked:
+        yield unread_query(host_rules, asked)
     for host_rule in host_rules:
         rule = host_rule.rule
         condition = rule_condition(host_rule, context.scheme, unescape=unescape and rule.block is not None)

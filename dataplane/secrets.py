@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 
 from dataplane.xds import Resource, discovery_response, file_source, message, text
-from policy.program import Rule
+from policy.program import TokenTransformation
 
 SECRET = "envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105 - a message type
 LEAF = "leaf"
@@ -28,13 +28,17 @@ class Layout:
         return file_source(self.path(name), self.directory if self.projected else None)
 
 
-def credential_name(rule: Rule) -> str:
-    """Names the rule, not the value: a rotated value is the same resource."""
-    return "credential-" + hashlib.sha256(rule.id.encode()).hexdigest()[:20]
+def credential_name(token: TokenTransformation) -> str:
+    """Names where the value comes from and how it is written, not the value: a rotated value is the same resource.
+
+    Rules that send the same credential share it: Envoy spends an inotify instance on each file, and a user has 128.
+    """
+    source = repr((token.secret.namespace, token.secret.name, token.secret.key, token.template.parts))
+    return "credential-" + hashlib.sha256(source.encode()).hexdigest()[:20]
 
 
-def credential_file(rule: Rule) -> str:
-    return f"sds-{credential_name(rule)}.json"
+def credential_file(token: TokenTransformation) -> str:
+    return f"sds-{credential_name(token)}.json"
 
 
 def leaf_file(number: int) -> str:
@@ -47,8 +51,8 @@ def sds(resource: Resource) -> Resource:
     return discovery_response(version, [resource])
 
 
-def credential_secret(rule: Rule, value: str) -> Resource:
-    return sds(message(SECRET, name=credential_name(rule), generic_secret={"secret": {"inline_string": text(value)}}))
+def credential_secret(token: TokenTransformation, value: str) -> Resource:
+    return sds(message(SECRET, name=credential_name(token), generic_secret={"secret": {"inline_string": text(value)}}))
 
 
 def certificate_secret(name: str, certificate_pem: str, key_pem: str) -> Resource:

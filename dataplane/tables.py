@@ -88,7 +88,7 @@ def admit(plan: HostPlan) -> Resource:
 
 
 def table(name: str, virtual_hosts: Iterable[Resource]) -> Resource:
-    internal = [names.PATH_HEADER, names.NAMES_HEADER, names.ID_HEADER, names.TOOL_HEADER, *ADDED_BY_ENVOY]
+    internal = [names.PATH_HEADER, names.NAMES_HEADER, names.ID_HEADER, names.QUERY_HEADER, names.TOOL_HEADER, *ADDED_BY_ENVOY]
     return message(
         ROUTE_CONFIGURATION,
         name=name,

@@ -46,8 +46,3 @@ def discovery_response(version: str, resources: Sequence[Resource]) -> Resource:
 def header_input(name: str) -> Resource:
     """Reads a request header, several lines joined with a comma. No header: no data, and the predicate is false."""
     return extension("header", "envoy.type.matcher.v3.HttpRequestHeaderMatchInput", header_name=name)
-
-
-def query_input(name: str) -> Resource:
-    """Reads the first occurrence of a query parameter, percent-decoded."""
-    return extension("query", "envoy.type.matcher.v3.HttpRequestQueryParamMatchInput", query_param=name)

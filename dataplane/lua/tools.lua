@@ -182,10 +182,15 @@ local function calls_of(handle)
 end
 
 function envoy_on_request(handle)
+  local context = handle:filterContext()
+  local policies = context and context:get("policies")
+  if not policies then
+    return
+  end
   local calls = calls_of(handle)
   local headers = handle:headers()
   local version = headers:get("mcp-protocol-version") or ""
-  for number, policy in ipairs(handle:filterContext():get("policies")) do
+  for number, policy in ipairs(policies) do
     local judged, allow = pcall(allowed, policy, calls, version)
     headers:replace("x-groyne-m" .. number - 1, judged and allow and "allow" or "deny")
   end
