@@ -43,7 +43,7 @@ _JAVA_PROXY = re.compile(r"-D(?:https?\.proxyHost|socksProxyHost)=(?P<host>[^\s\
 _JAVA_OPTIONS = ("JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS")
 
 
-def client_environment(  # noqa: PLR0913 - one argument for each thing that clients are told
+def client_environment(
     base: Mapping[str, str],
     *,
     proxy_url: str,

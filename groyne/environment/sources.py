@@ -69,13 +69,18 @@ def _from_environment(name: str, environ: Mapping[str, str]) -> bytes | str:
 
 def _from_file(path: Path) -> bytes | str:
     try:
+        # Without waiting: a FIFO would let us hang here.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        return f"{path} cannot be read ({getattr(error, 'strerror', None) or 'invalid name'})"
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return f"{path} is not a regular file"
+        return _fitting(os.read(descriptor, _CAP + 1), str(path))
     except OSError as error:
         return f"{path} cannot be read ({error.strerror})"
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            return f"{path} is not a regular file"
-        return _fitting(file.read(_CAP + 1), str(path))
+    finally:
+        os.close(descriptor)
 
 
 def _fitting(value: bytes, what: str) -> bytes | str:
