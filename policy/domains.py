@@ -118,7 +118,7 @@ def _ipv6(text: str, host: str) -> DomainPattern | Problem:
 def _no_host(text: str, *, wildcard: bool) -> str:
     if wildcard and _is_ipv4(text):
         return "there is nothing below an address: list the addresses"
-    if not text or text.startswith(".") or ".." in text or text.endswith("."):
+    if text in {"", "*"} or text.startswith(".") or ".." in text or text.endswith("."):
         return "write a name without empty parts between its dots, such as `api.example.com`"
     return "a host that ends in a number is an IPv4 address: write it as four decimal numbers without leading zeros, such as `10.0.0.1`"
 
