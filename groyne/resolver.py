@@ -44,12 +44,11 @@ class Resolver:
         self.address: tuple[str, int] = (LOOPBACK, 0)
 
     async def __aenter__(self) -> Self:
+        udp, tcp = _sockets()
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._group)
             stack.callback(self._stop)
-            udp, tcp = _sockets()
-            loop = asyncio.get_running_loop()
-            transport, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=udp)
+            transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: _Datagrams(self), sock=udp)
             stack.callback(transport.close)
             server = await asyncio.start_server(self._connected, sock=tcp)
             stack.callback(server.close)
@@ -57,8 +56,9 @@ class Resolver:
             self._stack = stack.pop_all()
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool | None:
-        return await self._stack.__aexit__(kind, error, trace)
+    async def __aexit__(self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
+        # The group does not hear of the caller's exception: it would wrap it into a group of exceptions.
+        await self._stack.aclose()
 
     def statistics(self) -> Mapping[str, int]:
         return {**self._names.statistics(), "waiting": len(self._tasks), "connections": len(self._connections)}

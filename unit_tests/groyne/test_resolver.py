@@ -225,6 +225,18 @@ def test_the_end_takes_everything_with_it():
         again.bind(address[0])
 
 
+def test_an_exception_of_the_caller_stays_what_it_is():
+    """It is not wrapped into a group, and the resolver has ended."""
+
+    async def main():
+        async with Resolver(static={}, system=system) as resolver:
+            await ask(resolver, "both.test")
+            raise LookupError("the caller's own")
+
+    with pytest.raises(LookupError, match="the caller's own"):
+        asyncio.run(main())
+
+
 def test_both_transports_share_a_port():
     """A client that is told to come back knows no other."""
     udp, tcp = module._sockets()
