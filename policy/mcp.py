@@ -1,8 +1,8 @@
 """What a McpToolPolicy says of one request: reads the body as JSON-RPC and answers why it is denied, or None.
 
 Only POST carries calls; a GET opens a stream, a DELETE ends a session, an empty body calls nothing. Of all methods only
-`tools/call` is judged. A body that cannot be read with certainty (no JSON, a repeated key, compressed, too long, too deep)
-is denied, because the server might read a call in it. In a batch one denied call denies all.
+`tools/call` is judged. A body that cannot be read with certainty (no JSON, a repeated key, compressed, said to be in another
+charset, too long, too deep) is denied, because the server might read a call in it. In a batch one denied call denies all.
 No number counts here, so none is converted: a huge one must neither fail nor take long.
 """
 
@@ -22,6 +22,7 @@ MAX_DEPTH = 64
 CALL = "tools/call"
 LONGEST_SHOWN = 64
 
+_SAYS_UTF_8 = re.compile(r'charset[ \t]*=[ \t]*("?)utf-8\1[ \t]*[;,]')
 _STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 
 
@@ -72,8 +73,10 @@ def _called(message: "_Object") -> Iterator[str]:
 
 
 def _parsed(request: Request) -> Any:
-    if (request.header("content-encoding") or "identity").strip().lower() not in {"identity", ""}:
+    if (request.header("content-encoding") or "").strip(" \t").lower() not in {"identity", ""}:
         raise _Unclear("the body is compressed")
+    if _other_charset(request.header("content-type") or ""):
+        raise _Unclear("the Content-Type names a charset other than UTF-8")
     if len(request.body) > MAX_BODY:
         raise _Unclear("the body is too long to be judged")
     try:
@@ -86,6 +89,11 @@ def _parsed(request: Request) -> Any:
         return json.loads(text, object_pairs_hook=_Object, parse_int=_any_number, parse_float=_any_number, parse_constant=_no_constant)
     except ValueError:
         raise _Unclear("the body is not JSON") from None
+
+
+def _other_charset(content_type: str) -> bool:
+    """A server may go by any mention of a charset, of whatever type: in UTF-7 the same bytes are another call."""
+    return "charset" in _SAYS_UTF_8.sub(";", content_type.lower() + ";")
 
 
 def _depth(text: str) -> int:

@@ -1,6 +1,6 @@
 -- Judges an MCP request's body under every tool policy of its host, and has the route chosen anew.
 --
--- In: the whole body, three headers, and the route's filter context, which lists the policies in order.
+-- In: the whole body, four headers, and the route's filter context, which lists the policies in order.
 -- Out: `x-groyne-m<i>` is `allow` or `deny` for policy number i, and `x-groyne-m` is `read`. It never answers by itself:
 -- what it cannot read with certainty is denied under every policy, and should it fail, the route that the request came in
 -- on refuses. It means what policy/mcp.py means, limits included; change both.
@@ -155,13 +155,17 @@ local function allowed(policy, calls, version)
   return true
 end
 
--- Python's notion of blank in Latin-1.
-local BLANK = "[\9-\13\28-\32\133\160]*"
-
 local function compressed(headers)
   local encoding = headers:get("content-encoding") or ""
-  local bare = encoding:match("^" .. BLANK .. "(.-)" .. BLANK .. "$")
+  local bare = encoding:match("^[ \t]*(.-)[ \t]*$")
   return bare ~= "" and lower(bare) ~= "identity"
+end
+
+-- Whether a charset other than UTF-8 is mentioned: a server that goes by it may read another call in the same bytes.
+local function other_charset(headers)
+  local kind = lower(headers:get("content-type") or "") .. ";"
+  local rest = kind:gsub('charset[ \t]*=[ \t]*("?)utf%-8%1[ \t]*[;,]', ";")
+  return rest:find("charset", 1, true) ~= nil
 end
 
 -- The names of the tools that the request calls, or nil where they cannot be known. What the handle gave out before `body`
@@ -174,7 +178,7 @@ local function calls_of(handle)
   local length = body:length()
   if length == 0 then
     return {}
-  elseif length > MAX_BODY or compressed(handle:headers()) then
+  elseif length > MAX_BODY or compressed(handle:headers()) or other_charset(handle:headers()) then
     return nil
   end
   local read, calls = pcall(tool_calls, body:getBytes(0, length))

@@ -202,12 +202,34 @@ HEADERS: dict[str, tuple[Headers, bytes, str]] = {
     **{f"encoding {text!r}": ((*VERSION, ("Content-Encoding", text)), GOOD, READ) for text in ("", "identity", "Identity", " identity\t")},
     **{
         f"encoding {text!r}": ((*VERSION, ("Content-Encoding", text)), GOOD, ALL_DENY)
-        for text in ("gzip", "br", "identity, gzip", "identity, identity", "x")
+        for text in ("gzip", "br", "identity, gzip", "identity, identity", "x", "identity\xa0", "\x85")
     },
     "the encoding twice": ((*VERSION, *(("Content-Encoding", "identity"),) * 2), GOOD, ALL_DENY),
     "compressed, and empty": ((*VERSION, ("Content-Encoding", "gzip")), b"", ALL_ALLOW),
     "another content type": ((*VERSION, ("Content-Type", "text/plain")), CALL, DELETE),
-    "another charset": ((*VERSION, ("Content-Type", "application/json; charset=utf-16")), CALL, DELETE),
+    "another charset": ((*VERSION, ("Content-Type", "application/json; charset=utf-16")), CALL, ALL_DENY),
+    **{
+        f"type {text!r}": ((*VERSION, ("Content-Type", text)), CALL, DELETE)
+        for text in (
+            "application/json", "application/json;charset=utf-8", 'Application/JSON; Charset="UTF-8"; q=1', "a ;\tcharset = Utf-8 ;",
+            "a; charset=utf-8; charset=utf-8", "a; charset=utf-8, b; charset=utf-8", "", "application/json; char=set",
+            "a; charcharset=utf-8;set=utf-7",
+        )
+    },
+    **{
+        f"type {text!r}": ((*VERSION, ("Content-Type", text)), GOOD, ALL_DENY)
+        for text in (
+            "application/json; charset=utf-7", 'application/json; CharSet="UTF-7"', "text/plain;charset=shift_jis", "a;charset\t=\tutf-7",
+            "a; charset=utf-8; charset=utf-7", "a; charset=utf-7; charset=utf-8", "a; charset=utf-8, b; charset=utf-7",
+            "a; charset*=utf-7''x",
+            'a; charset="utf-8', 'a; charset=utf-8"', 'a; charset="utf\\-7"', "a; charset=", "charset", "a; charset=utf-80",
+            "a; charset=utf-8 7",
+            "a; charset='utf-8'", "a; charset=utf8", 'a; boundary="; charset=utf-7"', "charset=utf-7",
+            "a; charset=utf-8\xa0", "a; charset=\xe0utf-7",
+        )
+    },
+    "the type twice": ((*VERSION, ("Content-Type", "application/json"), ("Content-Type", "a; charset=utf-7")), GOOD, ALL_DENY),
+    "another charset, and empty": ((*VERSION, ("Content-Type", "a; charset=utf-7")), b"", ALL_ALLOW),
     "an Accept without event streams": ((*VERSION, ("Accept", "text/html")), CALL, DELETE),
     "internal headers of the client": ((*VERSION, ("x-groyne-m", "read"), ("X-Groyne-M0", "allow")), CALL, DELETE),
 }  # fmt: skip
