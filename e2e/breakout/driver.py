@@ -7,6 +7,7 @@ command's exit code becomes this process' own.
 import asyncio
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -41,6 +42,8 @@ def main() -> int:
 
 
 async def _serve(started: Sandboxed, order: dict[str, object]) -> int:
+    # As `groyne run` does: keys reach the command by themselves, and must not end us before it.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, lambda: None)
     target = order.get("target")
     relay = await open_relay(target=tuple(target), listeners=started.listeners) if target else None  # type: ignore[arg-type]
     if "signal" in order:

@@ -1,11 +1,8 @@
 """The wall's processes and kernel: nothing outside is seen, signalled, traced or written to, and no power is left inside."""
 
-import os
-import pty
 import signal
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
@@ -181,32 +178,3 @@ def test_everything_inside_dies_with_groyne(wall: Wall) -> None:
     mark.unlink(missing_ok=True)
     time.sleep(0.2)
     assert not mark.exists()
-
-
-def test_nothing_can_be_typed_into_the_terminal(wall: Wall) -> None:
-    """The control: without the wall this kernel lets a program type into its own terminal."""
-    setting = Path("/proc/sys/dev/tty/legacy_tiocsti")
-    if not setting.exists() or setting.read_text().strip() != "1":
-        pytest.skip("this kernel lets nobody type into a terminal")
-    typing = wall.argv("import fcntl; fcntl.ioctl(0, 0x5412, b'x'); return True")
-    assert "REACHED" in _in_terminal(wall, typing)
-    assert "REFUSED EPERM" in _in_terminal(wall, wall.driver(typing))
-
-
-def _in_terminal(wall: Wall, argv: list[str]) -> str:
-    """What `argv` says with a terminal of its own, as the wall's user."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        if wall.user.uid is not None:
-            os.setgroups([])
-            os.setgid(wall.user.uid)
-            os.setuid(wall.user.uid)
-        os.chdir(wall.home)
-        os.execve(argv[0], argv, {"PATH": os.environ["PATH"], "TERM": "dumb"})  # noqa: S606
-    said = b""
-    try:
-        while True:
-            said += os.read(terminal, 4096)
-    except OSError:
-        os.waitpid(pid, 0)
-    return said.decode(errors="replace")

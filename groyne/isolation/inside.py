@@ -152,7 +152,7 @@ def _build(order: Order) -> list[socket.socket]:
     step("loopback", kernel.loopback_up)
     listeners: list[socket.socket] = []
     step("listening socket", lambda: listeners.extend(_listen(order.proxy_port)))
-    step("mounts", lambda: mounts.build(order.view, order.cwd))
+    step("mounts", lambda: mounts.build(order.view, order.cwd, order.hostname))
     return listeners
 
 

@@ -28,7 +28,7 @@ _PROC_READ_ONLY = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus",
 _ROOT_ONLY = ("/etc", "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/boot", "/var/lib", "/var/spool")
 
 
-def build(view: View, cwd: str) -> None:
+def build(view: View, cwd: str, hostname: str) -> None:
     kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
     # Opened first: these are still reachable by descriptor when their paths are covered.
     devices = {name: hold(f"/dev/{name}") for name in _DEVICES if Path("/dev", name).exists()}
@@ -40,6 +40,7 @@ def build(view: View, cwd: str) -> None:
     _fresh_directories(view, kept)
     _policies(view, cwd)
     covers.cover_all(view.covered)
+    _own_hosts(hostname)
     _own_proc(as_root=as_root)
     _other_proc_mounts()
     read_only("/sys")
@@ -97,6 +98,19 @@ def _policies(view: View, cwd: str) -> None:
             read_only(path)
         else:
             covers.seal(path, frozenset(view.covered))
+
+
+def _own_hosts(hostname: str) -> None:
+    """Programs look their own host's name up, and nobody else knows it here."""
+    known = os.path.realpath("/etc/hosts")
+    if not Path(known).is_file():
+        return
+    text = Path(known).read_bytes() + f"\n127.0.0.1 {hostname}\n::1 {hostname}\n".encode()
+    kernel.mount("tmpfs", "/dev", "tmpfs", INERT, "mode=0755,size=1m")
+    Path("/dev/hosts").write_bytes(text)
+    kernel.mount("none", "/dev", "", kernel.MS_REMOUNT | kernel.MS_RDONLY | INERT)
+    bind("/dev/hosts", known)
+    kernel.unmount("/dev")
 
 
 def _own_proc(*, as_root: bool) -> None:

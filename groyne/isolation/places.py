@@ -1,10 +1,11 @@
 """Which places of the host the sandbox must not see as they are: an environment and a file system in, a View out.
 
 Unix path sockets are reached through the file system, whatever the network namespace, and no mount option or system-call filter
-refuses a connect to them (Landlock does, from its ABI 9 on). So every socket that some process has bound when the command
-starts is covered (`sockets`), and directories that are made for sockets become empty private ones, so that those made in them
-later stay out of sight too. What remains on older kernels: a socket made after the start, in another directory that the command
-can reach, until `Sandboxed.hide` covers it. /tmp stays shared on purpose: commands are handed files there, and leave some.
+refuses a connect to them. (Landlock does from its ABI 9 on, but forbids every mount with it, and so the sandboxes that agents
+bring themselves.) So every socket that some process has bound when the command starts is covered (`sockets`), and directories
+that are made for sockets become empty private ones, so that those made in them later stay out of sight too. A socket made after
+the start in another directory that the command can reach is covered within some seconds (`guard`); until then it is reachable.
+/tmp stays shared on purpose: commands are handed files there, and leave some.
 """
 
 import os
