@@ -5,6 +5,7 @@ blocks its host, or changes whether it is intercepted. A broken edit is reported
 """
 
 import asyncio
+from functools import partial
 
 from watchfiles import awatch
 
@@ -26,33 +27,36 @@ async def obey_edits(session: Session, relay: Relay) -> None:
 async def take_effect(session: Session, relay: Relay) -> None:
     spec, before = session.spec, session.workspace
     workspace = await asyncio.to_thread(read_workspace, spec.directory, spec.who, spec.environ, last_good=before.good)
-    report(before, workspace)
+    report_problems(before, workspace)
     if any(located.problem.reason == "TemplateNotFound" for located in workspace.problems):
         return
     old_plan = session.proxy.plan
     session.catch_up()
     session.workspace = workspace
     await asyncio.to_thread(session.proxy.apply, workspace)
+    if not await session.proxy.in_force():
+        output.say("groyne: Envoy did not take the new configuration; the policy before the edit stays in force")
+        return
     if old_plan and session.proxy.plan:
-        relay.close_where(lambda host, port: outdated(old_plan, session.proxy.plan, host, port))
-    if await session.proxy.newly_rejected():
-        output.say("groyne: Envoy refused the new configuration; the policy before the edit stays in force")
+        relay.close_where(partial(outdated, old_plan, session.proxy.plan))
+    if changed(before, workspace):
+        output.say("groyne: the edited policy is in force")
 
 
-def report(before: Workspace, after: Workspace) -> None:
+def report_problems(before: Workspace, after: Workspace) -> None:
     """Only what is new: problems that stood there before were told."""
     new = [p for p in after.problems if p not in before.problems and p.severity != "info"]
     output.print_problems(new, output.errors())
     if after.broken:
         output.say("groyne: the edit has problems: what does not compile keeps its last good version in force")
-    elif after.program != before.program or after.credentials.values != before.credentials.values:
-        output.say("groyne: the edited policy is in force")
 
 
-def outdated(old: Plan, new: Plan | None, host: str, port: int) -> bool:
+def changed(before: Workspace, after: Workspace) -> bool:
+    return (after.selection, after.credentials.values) != (before.selection, before.credentials.values)
+
+
+def outdated(old: Plan, new: Plan, host: str, port: int) -> bool:
     """Whether an open tunnel to this host may not go on as it is."""
-    if new is None:
-        return False
     if refused_by_name(new.selection.rules, host, port):
         return True
     return old.host(host).handling is not new.host(host).handling

@@ -99,6 +99,11 @@ class Envoy:
         stats = json.loads(await self.ask("/stats?format=json&filter=update_rejected"))
         return sum(int(stat.get("value", 0)) for stat in stats["stats"])
 
+    async def route_versions(self) -> frozenset[str]:
+        """The versions of the route configurations that it obeys now; listeners of one kind share one."""
+        stats = json.loads(await self.ask("/stats?format=json&type=TextReadouts&filter=rds.*version_text"))
+        return frozenset(str(stat["value"]) for stat in stats["stats"] if stat.get("value"))
+
     async def stop(self) -> None:
         if self.process.returncode is not None:
             return

@@ -6,6 +6,8 @@ configuration stays in force there, and the user is told.
 """
 
 import asyncio
+import contextlib
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +18,8 @@ from groyne.rundir import RunDirectory
 from groyne.trust import NO_HOST, Trust
 from groyne.workspace import Workspace
 
-SETTLE = 0.3
+TAKEN_WITHIN = 3.0
+ASK_EVERY = 0.02
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,14 +52,18 @@ class Proxy:
         self.envoy = await Envoy.start(binary, self.directory.private, concurrency=concurrency)
         self._rejected = await self.envoy.rejected_updates()
 
-    async def newly_rejected(self) -> int:
-        """Updates that Envoy refused since the last time this was asked."""
+    async def in_force(self) -> bool:
+        """Waits until Envoy obeys what was written; False where it refused it, or did not take it within 3 s."""
         if self.envoy is None:
-            return 0
-        await asyncio.sleep(SETTLE)
-        total = await self.envoy.rejected_updates()
-        new, self._rejected = total - self._rejected, total
-        return new
+            return False
+        wanted = {json.loads(text)["version_info"] for name, text in self._written.items() if name.startswith("rds-")}
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(TAKEN_WITHIN):
+                while not wanted <= await self.envoy.route_versions():
+                    await asyncio.sleep(ASK_EVERY)
+        taken = wanted <= await self.envoy.route_versions()
+        before, self._rejected = self._rejected, await self.envoy.rejected_updates()
+        return taken and self._rejected == before
 
     async def stop(self) -> None:
         if self.envoy:
