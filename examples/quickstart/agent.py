@@ -26,9 +26,10 @@ def main() -> None:
     tell("read the documentation", "docs.harbour.test", "GET", "/moorings")
     tell("paste what I know elsewhere", "paste.elsewhere.test", "POST", "/new", {"loot": KEY})
     tell_direct()
+    print(flush=True)
 
 
-def tell(  # noqa: PLR0913 - what a request is made of
+def tell(
     what: str, host: str, method: str, path: str, body: object = None, *, key: bool = False
 ) -> None:
     print(f"\n{BOLD}agent: I {what}{PLAIN}\n       {method} https://{host}{path}", flush=True)

@@ -1,4 +1,4 @@
-"""`make demo`: starts the demo's world, runs the agent under `groyne run`, and shows what the world received.
+"""`make demo`: starts the demo's world and runs the agent under `groyne run`. The world's servers say (▸) what reaches them.
 
 Ends with exit code 0 only if everything went as the policy in `policy/` says, so that the tests run it too.
 """
@@ -20,9 +20,8 @@ BOLD, PLAIN = ("\033[1m", "\033[0m") if sys.stdout.isatty() else ("", "")
 def main(options: list[str]) -> int:
     with tempfile.TemporaryDirectory() as scratch, World(Path(scratch), KEY) as world:
         audit = Path(scratch) / "audit.jsonl"
-        heading(f"groyne run {POLICY.relative_to(Path.cwd()) if POLICY.is_relative_to(Path.cwd()) else POLICY} -- python agent.py")
+        print(f"{BOLD}$ groyne run examples/quickstart/policy -- python agent.py{PLAIN}\n", flush=True)
         code = subprocess.run(command(world, audit, options), env=environment(world), check=False).returncode
-        show(world)
         wrong = [sentence for sentence, holds in expectations(world, code).items() if not holds]
     for sentence in wrong:
         print(f"NOT AS IT SHOULD BE: {sentence}", file=sys.stderr)
@@ -44,13 +43,6 @@ def environment(world: World) -> dict[str, str]:
     return {**kept, "HARBOUR_KEY": KEY, "HARBOUR_PORT": str(world.port)}
 
 
-def show(world: World) -> None:
-    heading("what the servers received")
-    for host, method, path, authorization in world.seen:
-        print(f"  {method:6} https://{host}{path:12}  Authorization: {authorization or '-'}")
-    print(f"  {PASTE} received {'nothing' if not count(world, PASTE) else 'SOMETHING'}.")
-
-
 def expectations(world: World, code: int) -> dict[str, bool]:
     api = [entry for entry in world.seen if entry[0] == API]
     return {
@@ -64,10 +56,6 @@ def expectations(world: World, code: int) -> dict[str, bool]:
 
 def count(world: World, host: str) -> int:
     return sum(entry[0] == host for entry in world.seen)
-
-
-def heading(text: str) -> None:
-    print(f"\n{BOLD}── {text} {'─' * max(0, 100 - len(text))}{PLAIN}\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ It remembers every request, so that the demo can show what really arrived. It kn
 import datetime as dt
 import json
 import ssl
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 API, MCP, DOCS, PASTE = HOSTS = ("api.harbour.test", "mcp.harbour.test", "docs.harbour.test", "paste.elsewhere.test")
+GREEN, PLAIN = ("\033[32m", "\033[0m") if sys.stdout.isatty() else ("", "")
 AUTHORITY = "Public CA of this demo"
 TICKETS = [{"id": 7, "title": "Crane 3 drifts to port"}, {"id": 9, "title": "Gate 4 does not close at spring tide"}]
 
@@ -34,6 +36,11 @@ class World(ThreadingHTTPServer):
         self.port = self.server_address[1]
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
+    def receive(self, host: str, method: str, path: str, authorization: str | None) -> None:
+        """What arrives is shown as it arrives: what was refused on the way is not seen here."""
+        self.seen.append((host, method, path, authorization))
+        print(f"       {GREEN}▸ {host} received {method} {path}, Authorization: {authorization or 'none'}{PLAIN}", flush=True)
+
     def handle_error(self, *_: object) -> None:
         """A client that hangs up is no news."""
 
@@ -44,7 +51,7 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self) -> None:
         host = self.headers.get("Host", "").partition(":")[0]
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.server.seen.append((host, self.command, self.path, self.headers.get("Authorization")))
+        self.server.receive(host, self.command, self.path, self.headers.get("Authorization"))
         sites = {API: self.api, MCP: lambda: self.mcp(body), DOCS: lambda: (200, "How to moor a ship: slowly.\n")}
         status, text = sites.get(host, lambda: (200, "thank you for your secrets\n"))()
         content = text.encode()
