@@ -13,7 +13,7 @@ from dataplane.hosts import HostRule
 from dataplane.matching import port_condition
 from dataplane.predicates import Predicate, any_of
 from policy.domains import DomainPattern
-from policy.program import Rule
+from policy.program import Match, Rule
 
 
 class Handling(StrEnum):
@@ -35,10 +35,14 @@ class HostPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NameDecision:
-    """One step of judging by host and port alone: refuse by this rule, or admit."""
+    """One step of judging by host and port alone: refuse by this rule, or admit.
+
+    `condition` reads an HTTP authority. `ports` says the same to whoever only sees a connection: empty means all, None means never.
+    """
 
     condition: Predicate
     refused_by: Rule | None
+    ports: tuple[int, ...] | None = ()
 
 
 def host_plan(pattern: DomainPattern, host_rules: Iterable[HostRule], passthrough: Iterable[DomainPattern] = ()) -> HostPlan:
@@ -82,11 +86,18 @@ def name_decisions(host_rules: Iterable[HostRule]) -> list[NameDecision]:
         by_name = [entry for entry in host_rule.entries if not entry.needs_request]
         condition = any_of(port_condition(entry.ports, "https") for entry in by_name)
         if rule.bypass or not may_pass:
-            decisions.append(NameDecision(condition=condition, refused_by=None if rule.bypass else rule))
+            decisions.append(NameDecision(condition=condition, refused_by=None if rule.bypass else rule, ports=decided_ports(by_name)))
         may_pass = may_pass or (rule.bypass and len(by_name) < len(host_rule.entries))
         if condition is True:
             break
     return decisions
+
+
+def decided_ports(entries: Iterable[Match]) -> tuple[int, ...] | None:
+    wanted = [entry.ports for entry in entries]
+    if not wanted:
+        return None
+    return tuple(sorted({port for ports in wanted for port in ports})) if all(wanted) else ()
 
 
 def refuses_unjudgeable(rules: Iterable[Rule]) -> bool:

@@ -43,6 +43,11 @@ def route_config(reference: Resource, texts: Mapping[str, str]) -> Resource:
     return {"route_config": next(table for table in bare(resources(texts, reference["config_source"])) if table["name"] == wanted)}
 
 
+def discovered(reference: Resource, texts: Mapping[str, str]) -> Resource:
+    """A filter that is read from a file of its own."""
+    return {"typed_config": resources(texts, reference["config_source"])[0]["typed_config"]}
+
+
 def static_secret(config: Resource, texts: Mapping[str, str]) -> Resource:  # noqa: ARG001 - one of several replacements
     """A secret among the static ones is named without a source."""
     return {}
@@ -58,4 +63,8 @@ def bare(typed: list[Resource]) -> list[Resource]:
     return [{key: value for key, value in resource.items() if key != "@type"} for resource in typed]
 
 
-REPLACED: Mapping[str, Callable[[Any, Mapping[str, str]], Resource]] = {"rds": route_config, "sds_config": static_secret}
+REPLACED: Mapping[str, Callable[[Any, Mapping[str, str]], Resource]] = {
+    "rds": route_config,
+    "sds_config": static_secret,
+    "config_discovery": discovered,
+}

@@ -53,7 +53,7 @@ def shown_names(pattern: DomainPattern) -> Iterable[Entry]:
     if pattern.is_wildcard:
         return
     host = pattern.text
-    same = any_of(header(names.NAMES_HEADER, exact=shown) for shown in (f"{host}|{host}", f"{host}|-", f"-|{host}"))
+    same = any_of(header(names.NAMES_HEADER, exact=shown) for shown in (f"{host}|{host}", f"{host}|", f"{host}|-", f"|{host}", f"-|{host}"))
     yield Entry(condition=negation(same), action=refusals.builtin("HostMismatch", 421))
 
 

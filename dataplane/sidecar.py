@@ -1,0 +1,102 @@
+"""The compilation for a pod's sidecar: the same rules, routes and secrets as everywhere, behind the redirect listener.
+
+Out come the files of a volume that Envoy reads and cannot write: its log goes to standard output. Public roots for what it
+dials itself are not among the files; the volume maps the bundle to `clusters.ROOTS_FILE` where something is intercepted.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dataplane import access_log, names
+from dataplane.bootstrap import bootstrap
+from dataplane.clusters import clusters
+from dataplane.compile import Configuration, Options, Pair, Plan, discovery, dump, route_files, secret_files, with_literals
+from dataplane.connections import Hosts, judge_addresses, judge_names
+from dataplane.hosts import RuleIndex
+from dataplane.interception import Handling, HostPlan, name_decisions, refuses_unjudgeable
+from dataplane.listeners import DnsCache, pass_listener
+from dataplane.redirect import ADDRESSES_FILE, NAMES_FILE, Families, Redirect, judge_resource, original_cluster, redirect_listener
+from dataplane.secrets import Layout
+from dataplane.xds import Resource
+from policy.program import SecretKeyRef
+
+DIRECTORY = "/etc/envoy"
+ADMIN_SOCKET = "/run/groyne/admin.sock"
+STDOUT = "/dev/stdout"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeLayout(Layout):
+    """A Secret's volume is read-only: what is written goes elsewhere."""
+
+    directory: str = DIRECTORY
+    projected: bool = True
+    log: str = STDOUT
+
+    def path(self, name: str) -> str:
+        return self.log if name == access_log.FILE else Layout.path(self, name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SidecarOptions:
+    """What a pod decides. `allowed` are private ranges that may be dialled by address; names are judged by the resolver."""
+
+    layout: Layout = field(default_factory=VolumeLayout)
+    port: int = 15001
+    families: Families = Families.DUAL
+    admin_socket: str = ADMIN_SOCKET
+    dns: DnsCache = field(default_factory=DnsCache)
+    allowed: tuple[str, ...] = ()
+
+
+def compile_sidecar(plan: Plan, credentials: Mapping[SecretKeyRef, str], leafs: tuple[Pair, ...], options: SidecarOptions) -> Configuration:
+    """As `compile_envoy`; no `leafs` means that nothing is intercepted, and then what should be is refused."""
+    layout, shared = options.layout, shared_options(options)
+    hosts = with_literals(plan, shared)
+    entry = redirect_listener(redirect(plan, hosts, options), hosts, layout, options.dns, len(leafs))
+    listeners = [entry, pass_listener(layout, options.dns, raw=False)]
+    files = {
+        **secret_files(plan.selection, credentials, leafs),
+        **{name: text for name, text in route_files(plan, credentials, shared).items() if name in used_tables(leafs)},
+        **judge_files(plan, hosts),
+        "cds.json": dump(discovery("cds", sidecar_clusters(options, intercepting=bool(leafs)))),
+        "lds.json": dump(discovery("lds", listeners)),
+        "bootstrap.json": dump(bootstrap(layout, options.admin_socket)),
+    }
+    return Configuration(files=files, plan=plan)
+
+
+def shared_options(options: SidecarOptions) -> Options:
+    """For the parts that both listeners share; the address is nobody's, since no proxy client is served."""
+    literals = frozenset(text for text in options.allowed if "/" not in text)
+    return Options(layout=options.layout, address={}, admin_socket=options.admin_socket, dns=options.dns, allowed_literals=literals)
+
+
+def redirect(plan: Plan, hosts: list[HostPlan], options: SidecarOptions) -> Redirect:
+    raw = not refuses_unjudgeable(plan.selection.rules)
+    return Redirect(port=options.port, families=options.families, raw=raw, allowed=options.allowed, hold_back=refuses_address(plan, hosts))
+
+
+def refuses_address(plan: Plan, hosts: list[HostPlan]) -> bool:
+    index = RuleIndex(plan.selection.rules)
+    judged = [host for host in hosts if host.pattern.is_ip or host.pattern.is_any]
+    decisions = (decision for host in judged for decision in name_decisions(index.covering(host.pattern)))
+    return any(host.handling is not Handling.PASS for host in judged) or any(decision.refused_by for decision in decisions)
+
+
+def used_tables(leafs: tuple[Pair, ...]) -> tuple[str, ...]:
+    return ("rds-plain.json", f"rds-{names.INTERCEPT}.json") if leafs else ("rds-plain.json",)
+
+
+def judge_files(plan: Plan, hosts: list[HostPlan]) -> dict[str, str]:
+    index = RuleIndex(plan.selection.rules)
+    rules: Hosts = {host.pattern: index.covering(host.pattern) for host in hosts}
+    plans = {host.pattern: host for host in hosts}
+    judges = {NAMES_FILE: ("names", judge_names(rules, plans)), ADDRESSES_FILE: ("addresses", judge_addresses(rules, plans))}
+    return {file: dump(discovery(name, [judge_resource(name, judge)])) for file, (name, judge) in judges.items()}
+
+
+def sidecar_clusters(options: SidecarOptions, *, intercepting: bool) -> list[Resource]:
+    """Without interception nothing is dialled with TLS, and no roots are needed."""
+    unused = {names.INTERCEPT} if intercepting else {names.INTERCEPT, names.TLS_CLUSTER, names.TLS_HTTP1_CLUSTER}
+    return [*(cluster for cluster in clusters(options.layout, options.dns) if cluster["name"] not in unused), original_cluster()]
