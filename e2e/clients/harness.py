@@ -4,7 +4,7 @@ In comes a command that speaks to `https://HOST:PORT`, out comes what the server
 arrives without the credential, so that a client that works was given it on the way.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +84,7 @@ def run(world: Authority, scratch: Path, command: Sequence[str | Path], port: in
 
 @contextmanager
 def place(world: Authority, scratch: Path, answer: Answering = lambda _: Answer(), stream: Streaming | None = None) -> Iterator[Place]:
+    """`stream` may take a connection over; it is not asked for the credential, so its tests look at `credentialed`."""
     more = {} if stream is None else {"stream": stream}
     with serve(certificates=world, hosts=(HOST,), answer=only_with_key(answer), **more) as upstream:
         yield Place(world=world, scratch=scratch, upstream=upstream)
@@ -96,6 +97,3 @@ def only_with_key(answer: Answering) -> Answering:
         return answer(received)
 
     return judged
-
-
-Serving = Callable[[Received], Answer]
