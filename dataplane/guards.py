@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from dataplane import names, refusals
 from dataplane.entries import Context, Entry
+from dataplane.hosts import virtual_host_domain
 from dataplane.literals import NOT_PUBLIC_LITERAL
 from dataplane.matching import port_condition, quoted
 from dataplane.predicates import Predicate, all_of, any_of, header, header_regex, negation
@@ -34,14 +35,14 @@ AMBIGUOUS_ESCAPED = r"(?i)\C*(?:(?:%2f|%5c)\.{0,2}(?:/|\\|%2f|%5c)\C*|(?:/|\\)\.
 
 def malformed_authority(pattern: DomainPattern) -> Predicate:
     """Short regexes where the pattern leaves little to check: there may be thousands of virtual hosts."""
-    if pattern.is_any or pattern.is_ip:
+    if pattern.is_any:
         return negation(header_regex(":authority", VALID_AUTHORITY))
     labels = rf"(?:{LABEL}\.)+" if pattern.is_wildcard else ""
-    host = "".join(quoted(character) for character in pattern.text.removeprefix("*."))
+    host = "".join(quoted(character) for character in virtual_host_domain(pattern).removeprefix("*."))
     invalid = negation(header_regex(":authority", rf"(?i){labels}{host}(?::{PORT})?"))
     if pattern.is_wildcard:
         return invalid
-    return all_of((negation(header(":authority", exact=pattern.text, ignore_case=True)), invalid))
+    return all_of((negation(header(":authority", exact=virtual_host_domain(pattern), ignore_case=True)), invalid))
 
 
 def escaped_slash() -> Iterator[Predicate]:

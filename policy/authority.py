@@ -1,8 +1,8 @@
 """Which host and port a Host line or `:authority` names: one canonical spelling, or none.
 
-A host is a name of labels, a strict dotted-quad IPv4 address, or an IPv6 address in brackets. Whatever resolvers take for
-a number although it does not look like one (`127.1`, `0x7f.1`, `2130706433`, `010.0.0.1`) is no host, so that what is
-judged is what is dialled. How long a name may be is left to whoever resolves it. Text is Latin-1 and one trailing dot,
+A host is a name of labels, a strict dotted-quad IPv4 address, or an IPv6 address in brackets, spelled as RFC 5952 has it.
+Whatever resolvers take for a number although it does not look like one (`127.1`, `0x7f.1`, `2130706433`, `010.0.0.1`) is no
+host, so that what is judged is what is dialled. How long a name may be is left to whoever resolves it. Text is Latin-1 and one trailing dot,
 also before a port, was already removed (`without_dot`), as Envoy removes it.
 """
 
@@ -11,23 +11,10 @@ import re
 
 import re2
 
+from policy.ipv6 import canonical_ipv6
+
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _IPV4 = rf"(?:{_OCTET}\.){{3}}{_OCTET}"
-_HEX = r"[0-9A-Fa-f]{1,4}"
-_TAIL = rf"(?:{_HEX}:{_HEX}|{_IPV4})"
-_IPV6 = "|".join(
-    (
-        rf"(?:{_HEX}:){{6}}{_TAIL}",
-        rf"::(?:{_HEX}:){{5}}{_TAIL}",
-        rf"(?:{_HEX})?::(?:{_HEX}:){{4}}{_TAIL}",
-        rf"(?:(?:{_HEX}:)?{_HEX})?::(?:{_HEX}:){{3}}{_TAIL}",
-        rf"(?:(?:{_HEX}:){{0,2}}{_HEX})?::(?:{_HEX}:){{2}}{_TAIL}",
-        rf"(?:(?:{_HEX}:){{0,3}}{_HEX})?::{_HEX}:{_TAIL}",
-        rf"(?:(?:{_HEX}:){{0,4}}{_HEX})?::{_TAIL}",
-        rf"(?:(?:{_HEX}:){{0,5}}{_HEX})?::{_HEX}",
-        rf"(?:(?:{_HEX}:){{0,6}}{_HEX})?::",
-    )
-)
 LABEL = r"[0-9A-Za-z_-]+"
 _NO_NUMBER = (
     r"(?:[A-Za-z_-][0-9A-Za-z_-]*"
@@ -40,7 +27,7 @@ _NO_NUMBER = (
 _NAME = rf"(?:{LABEL}\.)*{_NO_NUMBER}"
 PORT = r"(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
 
-VALID_HOST = rf"(?:{_NAME}|{_IPV4}|\[(?:{_IPV6})\])"
+VALID_HOST = rf"(?:{_NAME}|{_IPV4}|\[{canonical_ipv6()}\])"
 """RE2, a full match: what a host may look like."""
 
 VALID_AUTHORITY = rf"{VALID_HOST}(?::{PORT})?"
