@@ -18,11 +18,23 @@ WRITTEN_BY_PROXY = frozenset(
 
 WRITTEN_BY_PROXY_PREFIXES = ("x-envoy-", "x-groyne-")
 
+ONE_LINE = frozenset(
+    {
+        "accept", "accept-encoding", "access-control-request-headers", "access-control-request-method",
+        "access-control-request-private-network", "authorization", "cache-control", "cdn-loop", "content-encoding", "content-type",
+        "expect", "grpc-accept-encoding", "grpc-timeout", "if-match", "if-modified-since", "if-none-match", "if-range",
+        "if-unmodified-since", "origin", "pragma", "proxy-status", "referer", "user-agent", "via", "x-client-trace-id",
+        "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-request-id",
+    }
+)  # fmt: skip
+"""Headers that Envoy joins as they arrive, leaving out empty lines; of any other header an empty line stays an empty element."""
+
 MAX_NOMINATED = 9
 """Envoy refuses a Connection header that names more."""
 
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*\Z")
+_HOST_HTTP2 = re.compile(r"[A-Za-z0-9.~!$&'()*+,;=:%\[\]_-]+\Z")
 _UNTOUCHABLE = frozenset({"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "host"})
 _NOT_NOMINATED = frozenset({"close", "http2-settings", "te"})
 
@@ -39,14 +51,22 @@ def joined_headers(raw: RawRequest) -> tuple[tuple[str, str], ...] | Malformed:
     dropped = _dropped(lines, raw.http2)
     if isinstance(dropped, Malformed):
         return dropped
-    separator = "; " if raw.http2 else ","
-    return tuple((name, (separator if name == "cookie" else ",").join(values)) for name, values in lines.items() if name not in dropped)
+    crumbs = "; " if raw.http2 else ","
+    return tuple((name, _joined(name, values, crumbs)) for name, values in lines.items() if name not in dropped)
+
+
+def _joined(name: str, values: list[str], crumbs: str) -> str:
+    if name in ONE_LINE:
+        return ",".join(filter(None, values))
+    return (crumbs if name == "cookie" else ",").join(values)
 
 
 def _dropped(lines: dict[str, list[str]], http2: bool) -> frozenset[str] | Malformed:
     if http2:
         if HOP_BY_HOP & lines.keys() - {"te"} or any(value != "trailers" for value in lines.get("te", ())):
             return _malformed("HTTP/2 allows no header that concerns one connection")
+        if any(not _HOST_HTTP2.match(value) for value in lines.get("host", ())) or len(lines.get("host", ())) > 1:
+            return _malformed("a host header beside :authority that names no host, or more than one")
         return HOP_BY_HOP | {"host"}
     nominated = [token for line in lines.get("connection", ()) for part in line.split(",") if (token := part.strip(" \t").lower())]
     if len(nominated) > MAX_NOMINATED or any(token in _UNTOUCHABLE or token.startswith(":") for token in nominated):
