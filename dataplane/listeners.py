@@ -12,8 +12,8 @@ from importlib.resources import files
 from dataplane import names
 from dataplane.access_log import http_access_log, tcp_access_log
 from dataplane.local_replies import local_replies
-from dataplane.secrets import LEAF, Layout, leaf_file
 from dataplane.query import query_filter
+from dataplane.secrets import LEAF, Layout, leaf_file
 from dataplane.tools import tool_filter
 from dataplane.xds import HTTP, NETWORK, Resource, extension, message
 
@@ -125,7 +125,18 @@ def call(function: str, *arguments: Resource) -> Resource:
 
 
 def to_shown_host(dns: DnsCache) -> list[Resource]:
-    """Resolves and dials the host and port of the CONNECT, which the explicit manager left in filter state."""
+    """Resolves and dials the host and port of the CONNECT, which the explicit manager left in filter state.
+
+    Only here, where nobody looks inside: an HTTP request is dialled by its own authority, because that is what was judged.
+    """
+    values = {names.DYNAMIC_HOST: names.CONNECT_HOST, names.DYNAMIC_PORT: names.CONNECT_PORT}
+    states = [
+        {"object_key": key, "format_string": {"text_format_source": {"inline_string": f"%FILTER_STATE({source}:PLAIN)%"}}}
+        for key, source in values.items()
+    ]
+    dialled = extension(
+        NETWORK + "set_filter_state", "envoy.extensions.filters.network.set_filter_state.v3.Config", on_new_connection=states
+    )
     resolve = extension(
         NETWORK + "sni_dynamic_forward_proxy",
         "envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig",
@@ -139,7 +150,7 @@ def to_shown_host(dns: DnsCache) -> list[Resource]:
         cluster=names.TCP_CLUSTER,
         idle_timeout=HOUR,
     )
-    return [resolve, proxy]
+    return [dialled, resolve, proxy]
 
 
 def rule_filters() -> list[Resource]:
@@ -157,13 +168,13 @@ def lua_filter(name: str, script: str) -> Resource:
 
 def connect_state() -> Resource:
     """Carries the CONNECT's host and port into the internal listener."""
-    values = {names.DYNAMIC_HOST: names.HOST_HEADER, names.DYNAMIC_PORT: names.PORT_HEADER, names.CONNECT_HOST: names.HOST_HEADER}
+    values = {names.CONNECT_HOST: names.HOST_HEADER, names.CONNECT_PORT: names.PORT_HEADER}
     states = [
         {
             "object_key": key,
             "format_string": {"text_format_source": {"inline_string": f"%REQ({header})%"}},
             "shared_with_upstream": "ONCE",
-            **({"factory_key": "envoy.string"} if key == names.CONNECT_HOST else {}),
+            "factory_key": "envoy.string",
         }
         for key, header in values.items()
     ]

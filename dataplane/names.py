@@ -14,6 +14,7 @@ QUERY_HEADER = "x-groyne-q"
 TOOL_HEADER = "x-groyne-m"
 
 CONNECT_HOST = "groyne.connect_host"
+CONNECT_PORT = "groyne.connect_port"
 DYNAMIC_HOST = "envoy.upstream.dynamic_host"
 DYNAMIC_PORT = "envoy.upstream.dynamic_port"
 

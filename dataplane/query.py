@@ -24,7 +24,8 @@ def unread_query(host_rules: list[HostRule], wanted: list[str]) -> Entry:
     """The route of requests whose query has yet to be read. It never forwards."""
     unread = all_of((header(":path", contains="?"), negation(header_regex(names.QUERY_HEADER, r"\C+"))))
     route = refusals.builtin("QueryNotRead", 503)
-    waiting = {names.TOOL_LUA: message("envoy.config.route.v3.FilterConfig", config={})} if any(each.rule.mcp for each in host_rules) else {}
+    judged = any(host_rule.rule.mcp for host_rule in host_rules)
+    waiting = {names.TOOL_LUA: message("envoy.config.route.v3.FilterConfig", config={})} if judged else {}
     route["typed_config"]["typed_per_filter_config"] = {
         names.QUERY_LUA: message(LUA_PER_ROUTE, filter_context={"parameters": [text(name) for name in wanted]}),
         **waiting,
