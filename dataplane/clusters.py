@@ -15,14 +15,17 @@ def clusters(layout: Layout, dns: DnsCache) -> list[Resource]:
     downstream: Resource = {"use_downstream_protocol_config": {"http2_protocol_options": {}}}
     negotiated: Resource = {"auto_config": {"http2_protocol_options": {}}}
     http1: Resource = {"explicit_http_config": {"http_protocol_options": {}}}
-    return [
-        forward(names.PLAIN_CLUSTER, dns, protocols(downstream)),
-        forward(names.TLS_CLUSTER, dns, protocols(negotiated, verified=True), upstream_tls(layout)),
-        forward(names.TLS_HTTP1_CLUSTER, dns, protocols(http1, verified=True), upstream_tls(layout)),
-        forward(names.TCP_CLUSTER, dns, None),
-        internal(names.INTERCEPT),
-        internal(names.PASS),
-    ]
+    places = [("", dns), (names.PINNED, dns.pinned)] if dns.pins else [("", dns)]
+    found = [internal(names.INTERCEPT)]
+    for suffix, cache in places:
+        found += [
+            forward(names.PLAIN_CLUSTER + suffix, cache, protocols(downstream)),
+            forward(names.TLS_CLUSTER + suffix, cache, protocols(negotiated, verified=True), upstream_tls(layout)),
+            forward(names.TLS_HTTP1_CLUSTER + suffix, cache, protocols(http1, verified=True), upstream_tls(layout)),
+            forward(names.TCP_CLUSTER + suffix, cache, None),
+            internal(names.PASS + suffix),
+        ]
+    return found
 
 
 def forward(name: str, dns: DnsCache, options: Resource | None, tls: Resource | None = None) -> Resource:

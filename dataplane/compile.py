@@ -143,6 +143,8 @@ def listeners(plan: Plan, leafs: int, options: Options) -> list[Resource]:
         found.append(intercept_listener(layout, dns, leafs))
     raw = not refuses_unjudgeable(plan.selection.rules)
     found.append(pass_listener(layout, dns, raw=raw))
+    if dns.pins:
+        found.append(pass_listener(layout, dns, raw=raw, pinned=True))
     return found
 
 

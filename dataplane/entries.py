@@ -1,7 +1,7 @@
 """Lines of a virtual host's first-match list, and what they need to know of the listener that they are made for."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dataplane.predicates import Predicate
 from dataplane.secrets import Layout
@@ -35,6 +35,12 @@ class Context:
     allowed_literals: frozenset[str] = frozenset()
     pinned_ports: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Hosts whose address was given by hand, with the only ports that it was given for."""
+
+    pinned: bool = False
+    """Whether the host at hand is one of those, so that its own clusters dial it."""
+
+    def for_host(self, pattern: DomainPattern) -> "Context":
+        return replace(self, pinned=pattern.text in self.pinned_ports)
 
     def escaped_slashes(self, pattern: DomainPattern) -> bool:
         return any(host.covers(pattern) for host in self.escaped_slash_hosts)

@@ -25,14 +25,36 @@ HTTP2 = {"max_concurrent_streams": 256, "initial_stream_window_size": BUFFER, "i
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DnsCache:
-    """The cache that all forwarding shares; `resolver` is (address, port) of the only resolver Envoy asks, None for the system's."""
+    """The cache that all forwarding shares; `resolver` is (address, port) of the only resolver Envoy asks, None for the system's.
+
+    `refused` are ranges that no name may resolve to. With `pins` there is a second cache, for hosts whose address was given
+    by hand, which refuses none.
+    """
 
     resolver: tuple[str, int] | None = None
+    refused: tuple[str, ...] = ()
+    pins: bool = False
+
+    @property
+    def pinned(self) -> "DnsCache":
+        return DnsCache(resolver=self.resolver, pins=True)
 
     @property
     def config(self) -> Resource:
-        shared: Resource = {"name": "names", "dns_lookup_family": "ALL", "dns_query_timeout": "6s", "host_ttl": "60s",
-                            "dns_refresh_rate": "30s", "dns_failure_refresh_rate": {"base_interval": "1s", "max_interval": "5s"}}
+        ranges = [cidr_range(text) for text in self.refused]
+        name = "names" if ranges or not self.pins else "pinned"
+        refusing: Resource = {"resolved_address_filter": {"ranges": ranges}} if ranges else {}
+        return {**self._config, "name": name, **refusing}
+
+    @property
+    def _config(self) -> Resource:
+        shared: Resource = {
+            "dns_lookup_family": "ALL",
+            "dns_query_timeout": "6s",
+            "host_ttl": "60s",
+            "dns_refresh_rate": "30s",
+            "dns_failure_refresh_rate": {"base_interval": "1s", "max_interval": "5s"},
+        }
         if self.resolver is None:
             return shared
         address, port = self.resolver
@@ -45,12 +67,17 @@ class DnsCache:
         return {**shared, "typed_dns_resolver_config": cares}
 
 
+def cidr_range(text: str) -> Resource:
+    address, _, length = text.partition("/")
+    return {"address_prefix": address, "prefix_len": int(length)}
+
+
 def socket_address(address: str, port: int) -> Resource:
     return {"socket_address": {"address": address, "port_value": port}}
 
 
 def explicit_listener(address: Resource, layout: Layout, dns: DnsCache) -> Resource:
-    filters = [lua_filter(names.CONNECT_LUA, "connect"), connect_state(), *rule_filters(), dns_filter(dns)]
+    filters = [lua_filter(names.CONNECT_LUA, "connect"), connect_state(), *rule_filters(), *dns_filters(dns)]
     manager = http_manager(names.EXPLICIT, layout, filters, "http", upgrades=("CONNECT", "websocket"))
     return message(LISTENER, name=names.EXPLICIT, address=address, filter_chains=[{"filters": [manager]}], **limits())
 
@@ -61,11 +88,12 @@ def intercept_listener(layout: Layout, dns: DnsCache, leafs: int) -> Resource:
     return internal_listener(names.INTERCEPT, chains, layout)
 
 
-def pass_listener(layout: Layout, dns: DnsCache, *, raw: bool) -> Resource:
+def pass_listener(layout: Layout, dns: DnsCache, *, raw: bool, pinned: bool = False) -> Resource:
     """Behind CONNECT to any other host: TLS whose SNI is the CONNECT's host, plain HTTP, and raw TCP where the policy has it."""
-    tls = {"name": "tls", "filter_chain_match": {"transport_protocol": "tls"}, "filters": [same_name(), *to_shown_host(dns)]}
-    default = {"default_filter_chain": {"name": "raw", "filters": to_shown_host(dns)}} if raw else {}
-    return internal_listener(names.PASS, [tls, http_chain(layout, dns)], layout, **default)
+    onward = to_shown_host(dns.pinned, names.TCP_CLUSTER + names.PINNED) if pinned else to_shown_host(dns)
+    tls = {"name": "tls", "filter_chain_match": {"transport_protocol": "tls"}, "filters": [same_name(), *onward]}
+    default = {"default_filter_chain": {"name": "raw", "filters": onward}} if raw else {}
+    return internal_listener(names.PASS + (names.PINNED if pinned else ""), [tls, http_chain(layout, dns)], layout, **default)
 
 
 def internal_listener(name: str, chains: list[Resource], layout: Layout, **more: object) -> Resource:
@@ -87,7 +115,7 @@ def inspectors() -> list[Resource]:
 
 
 def tls_chain(layout: Layout, dns: DnsCache, leafs: int) -> Resource:
-    filters = [lua_filter(names.NAMES_LUA, "names"), *rule_filters(), dns_filter(dns)]
+    filters = [lua_filter(names.NAMES_LUA, "names"), *rule_filters(), *dns_filters(dns)]
     manager = http_manager(names.INTERCEPT, layout, filters, "https", upgrades=("websocket",))
     certificates = [{"name": f"{LEAF}-{n}", "sds_config": layout.source(leaf_file(n))} for n in range(leafs)]
     tls = extension(
@@ -104,7 +132,7 @@ def tls_chain(layout: Layout, dns: DnsCache, leafs: int) -> Resource:
 
 
 def http_chain(layout: Layout, dns: DnsCache) -> Resource:
-    manager = http_manager("plain", layout, [*rule_filters(), dns_filter(dns)], "http", upgrades=("websocket",))
+    manager = http_manager("plain", layout, [*rule_filters(), *dns_filters(dns)], "http", upgrades=("websocket",))
     return {"name": "http", "filter_chain_match": {"application_protocols": ["http/1.0", "http/1.1", "h2c"]}, "filters": [manager]}
 
 
@@ -124,7 +152,7 @@ def call(function: str, *arguments: Resource) -> Resource:
     return {"call_expr": {"function": function, "args": list(arguments)}}
 
 
-def to_shown_host(dns: DnsCache) -> list[Resource]:
+def to_shown_host(dns: DnsCache, cluster: str = names.TCP_CLUSTER) -> list[Resource]:
     """Resolves and dials the host and port of the CONNECT, which the explicit manager left in filter state.
 
     Only here, where nobody looks inside: an HTTP request is dialled by its own authority, because that is what was judged.
@@ -147,7 +175,7 @@ def to_shown_host(dns: DnsCache) -> list[Resource]:
         NETWORK + "tcp_proxy",
         "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
         stat_prefix="pass",
-        cluster=names.TCP_CLUSTER,
+        cluster=cluster,
         idle_timeout=HOUR,
     )
     return [dialled, resolve, proxy]
@@ -182,9 +210,13 @@ def connect_state() -> Resource:
     return {**extension(names.CONNECT_STATE, kind, on_request_headers=states), "disabled": True}
 
 
-def dns_filter(dns: DnsCache) -> Resource:
+def dns_filters(dns: DnsCache) -> list[Resource]:
+    """The resolving filter; where hosts are pinned a second one, which their routes turn on instead."""
     kind = "envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig"
-    return extension(HTTP + "dynamic_forward_proxy", kind, dns_cache_config=dns.config)
+    judged = extension(names.DNS_FILTER, kind, dns_cache_config=dns.config)
+    if not dns.pins:
+        return [judged]
+    return [judged, {**extension(names.DNS_FILTER + names.PINNED, kind, dns_cache_config=dns.pinned.config), "disabled": True}]
 
 
 def early_mutation() -> Resource:

@@ -18,6 +18,20 @@ NOT_PUBLIC_IPV4 = tuple(
 """Private, shared, loopback, link-local, benchmark, multicast and reserved networks, and Azure's wire server."""
 
 
+NOT_PUBLIC_RANGES = (
+    *map(str, NOT_PUBLIC_IPV4),
+    "::/8",
+    "100::/64",
+    "2001::/32",
+    "2002::/16",
+    "fc00::/7",
+    "fe80::/10",
+    "fec0::/10",
+    "ff00::/8",
+)
+"""What no name may resolve to, for Envoy's own look at each address: names in /etc/hosts and localhost never reach a resolver."""
+
+
 def octets(first: int, last: int) -> str:
     """A regex for the decimal numbers from first to last, both within 0 and 255."""
     if (first, last) == (0, 255):

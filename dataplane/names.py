@@ -32,6 +32,9 @@ TLS_HTTP1_CLUSTER = "tls-http1"
 TCP_CLUSTER = "tcp"
 INTERCEPT = "intercept"
 PASS = "pass"  # noqa: S105 - a listener, not a password
+PINNED = "-pinned"
+"""Clusters, listener and filter of hosts whose address was given by hand: their addresses are not judged."""
+DNS_FILTER = "groyne.resolve"
 EXPLICIT = "explicit"
 REDIRECT = "redirect"
 

@@ -17,7 +17,7 @@ from dataplane.mutations import Acting, TooManySlotsError, slot_plan
 from dataplane.predicates import Predicate, all_of, any_of, header_regex
 from dataplane.query import parameters, unread_query
 from dataplane.tools import pending, tool_denied, tool_judge
-from dataplane.xds import Resource, extension
+from dataplane.xds import Resource, extension, message
 from policy.domains import DomainPattern
 from policy.program import FailStrategy, Rule
 
@@ -36,12 +36,20 @@ class Pending:
 def virtual_host(pattern: DomainPattern, host_rules: Iterable[HostRule], context: Context, first: Iterable[Entry] = ()) -> Resource:
     """`first` are entries that come before the rules, after the checks that hold for every host."""
     applicable = [found for rule in host_rules if (found := rule.for_scheme(context.scheme))]
-    entries = [*guards(pattern, context), *first, *rule_entries(pattern, applicable, context)]
+    own = context.for_host(pattern)
+    entries = [*guards(pattern, own), *first, *rule_entries(pattern, applicable, own)]
     return {
         "name": pattern.text,
         "domains": [virtual_host_domain(pattern)],
         "matcher": first_match((entry.condition, {"action": entry.action}) for entry in entries),
+        **({"typed_per_filter_config": pinned_filters()} if own.pinned else {}),
     }
+
+
+def pinned_filters() -> dict[str, Resource]:
+    """A host whose address was given by hand is resolved by the filter that judges no address."""
+    switch = "envoy.config.route.v3.FilterConfig"
+    return {names.DNS_FILTER: message(switch, disabled=True), names.DNS_FILTER + names.PINNED: message(switch, config={})}
 
 
 def rule_entries(pattern: DomainPattern, host_rules: list[HostRule], context: Context) -> list[Entry]:
@@ -104,10 +112,11 @@ def forwarding(condition: Predicate, bypass: Rule | None, so_far: Pending, conte
     yield Entry(condition=missing, action=refusals.builtin("CredentialUnavailable", 503))
     verdict = refusals.route_name("bypassed", bypass.id) if bypass else refusals.route_name("passed")
     plan = slot_plan(so_far.acting, context.layout)
-    target = names.TLS_CLUSTER if context.scheme == "https" else names.PLAIN_CLUSTER
+    suffix = names.PINNED if context.pinned else ""
+    target = (names.TLS_CLUSTER if context.scheme == "https" else names.PLAIN_CLUSTER) + suffix
     internal = (*plan.internal_headers, *so_far.internal)
     if context.scheme == "https":
-        upgraded = forward(verdict, names.TLS_HTTP1_CLUSTER, plan.per_filter, internal)
+        upgraded = forward(verdict, names.TLS_HTTP1_CLUSTER + suffix, plan.per_filter, internal)
         yield Entry(condition=all_of((condition, header_regex("upgrade", r"\C+"))), action=upgraded)
     yield Entry(condition=condition, action=forward(verdict, target, plan.per_filter, internal))
 

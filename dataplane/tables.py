@@ -29,7 +29,7 @@ def plain_table(hosts: Hosts, context: Context) -> Resource:
 
 def explicit_table(hosts: Hosts, plans: Plans, context: Context) -> Resource:
     def one(pattern: DomainPattern, rules: tuple[HostRule, ...]) -> Resource:
-        return virtual_host(pattern, rules, context, connect_entries(rules, plans[pattern]))
+        return virtual_host(pattern, rules, context, connect_entries(rules, plans[pattern], context.for_host(pattern)))
 
     return table(names.EXPLICIT, (one(pattern, rules) for pattern, rules in hosts.items()))
 
@@ -62,21 +62,21 @@ def nested_connect() -> list[Entry]:
     return [Entry(condition=CONNECT, action=refusals.builtin("NestedConnect", 403, connect=True))]
 
 
-def connect_entries(host_rules: tuple[HostRule, ...], plan: HostPlan) -> Iterable[Entry]:
+def connect_entries(host_rules: tuple[HostRule, ...], plan: HostPlan, context: Context) -> Iterable[Entry]:
     for decision in name_decisions(host_rules):
         rule = decision.refused_by
         if rule is not None and rule.block is not None:
             answer = refusals.by_rule(rule, rule.block, "Blocked", connect=True)
             yield Entry(condition=all_of((CONNECT, decision.condition)), action=answer)
         else:
-            yield Entry(condition=all_of((CONNECT, decision.condition)), action=admit(plan))
-    yield Entry(condition=CONNECT, action=admit(plan))
+            yield Entry(condition=all_of((CONNECT, decision.condition)), action=admit(plan, context))
+    yield Entry(condition=CONNECT, action=admit(plan, context))
 
 
-def admit(plan: HostPlan) -> Resource:
+def admit(plan: HostPlan, context: Context) -> Resource:
     if plan.handling is Handling.REFUSE:
         return refusals.builtin("InterceptionUnavailable", 403, connect=True)
-    cluster = names.INTERCEPT if intercepted(plan) else names.PASS
+    cluster = names.INTERCEPT if intercepted(plan) else names.PASS + (names.PINNED if context.pinned else "")
     upgrade = {"upgrade_type": "CONNECT", "connect_config": {}}
     route = {"cluster": cluster, "timeout": "0s", "idle_timeout": "0s", "upgrade_configs": [upgrade]}
     filters = {

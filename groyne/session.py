@@ -12,6 +12,7 @@ from dataplane.access_log import FILE as ACCESS_LOG
 from dataplane.clusters import ROOTS_FILE
 from dataplane.compile import Options
 from dataplane.listeners import DnsCache
+from dataplane.literals import NOT_PUBLIC_RANGES
 from dataplane.secrets import Layout
 from groyne import clock, output
 from groyne.audit import Audit
@@ -116,7 +117,7 @@ async def prepared(spec: RunSpec, workspace: Workspace, directory: RunDirectory)
             layout=Layout(directory=str(directory.private)),
             address={"pipe": {"path": str(directory.private / PROXY_SOCKET), "mode": 0o600}},
             admin_socket=str(directory.private / ADMIN_SOCKET),
-            dns=DnsCache(resolver=resolver.address),
+            dns=DnsCache(resolver=resolver.address, refused=NOT_PUBLIC_RANGES, pins=bool(spec.pins.ports)),
             allowed_literals=spec.pins.literals,
             pinned_ports=spec.pins.ports,
             guards=guards_for(workspace, scrubbed.placeholders),
