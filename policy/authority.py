@@ -2,8 +2,8 @@
 
 A host is a name of labels, a strict dotted-quad IPv4 address, or an IPv6 address in brackets, spelled as RFC 5952 has it.
 Whatever resolvers take for a number although it does not look like one (`127.1`, `0x7f.1`, `2130706433`, `010.0.0.1`) is no
-host, so that what is judged is what is dialled. How long a name may be is left to whoever resolves it. Text is Latin-1 and one trailing dot,
-also before a port, was already removed (`without_dot`), as Envoy removes it.
+host, so that what is judged is what is dialled. How long a name may be is left to whoever resolves it. Text is Latin-1
+and one trailing dot, also before a port, was already removed (`without_dot`), as Envoy removes it.
 """
 
 import ipaddress

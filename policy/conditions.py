@@ -42,9 +42,7 @@ def _entry(entry: RuleMatch, report: Report) -> Match:
     )
 
 
-def _each(
-    written: Iterable[Written], report: Report, compile_one: Callable[[Written, Report], Compiled | None]
-) -> tuple[Compiled, ...]:
+def _each(written: Iterable[Written], report: Report, compile_one: Callable[[Written, Report], Compiled | None]) -> tuple[Compiled, ...]:
     """In order, each value once; what is a problem is left out, since the whole profile then is."""
     found = (compile_one(one, report.at(number)) for number, one in enumerate(written))
     return tuple(dict.fromkeys(one for one in found if one is not None))

@@ -11,9 +11,7 @@ from policy.program import Rule
 ERROR = "request_refused"
 
 
-def standard_body(
-    *, host: str, method: str, path: str, reason: str, rule: Rule | None = None, request_id: str = ""
-) -> str:
+def standard_body(*, host: str, method: str, path: str, reason: str, rule: Rule | None = None, request_id: str = "") -> str:
     """`host`, `method` and `path` (without its query) are Latin-1 text; `rule` is the one that refused, if it was one."""
     fields = {
         "error": ERROR,

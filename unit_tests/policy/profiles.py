@@ -22,10 +22,10 @@ def headers(*remove, **written):
     return {"set": [{"name": name.replace("_", "-"), "value": value} for name, value in written.items()], "remove": list(remove)}
 
 
-def token(secret="openai", template="Bearer {{ .Token }}", *, fail=None, when=None, target=None, **more):
+def token(name="openai", template="Bearer {{ .Token }}", *, fail=None, when=None, target=None, **more):
     api_key = {"valueTemplate": template} | ({"when": when} if when else {}) | ({"targetHeader": target} if target else {})
     strategy = {"failStrategy": fail} if fail else {}
-    return {"credentialRef": {"secret": {"name": secret}}, "apiKey": api_key, **strategy, **more}
+    return {"credentialRef": {"secret": {"name": name}}, "apiKey": api_key, **strategy, **more}
 
 
 def manifest(*rules, name="p", namespace="default", priority=None, selector=None, annotations=None, kind="SecurityProfile", **spec):

@@ -1,6 +1,6 @@
 """Actions compile, or say why not; what never runs is named and left out."""
 
-from pytest import mark
+import pytest
 
 from policy.program import Block, FailStrategy, HeaderManipulation, McpToolPolicy, SecretKeyRef, ToolRule
 from unit_tests.policy.profiles import block, compiled, headers, only_problem, problems, rule, token
@@ -24,12 +24,12 @@ def test_a_block_has_status_and_body_as_bytes():
     assert one(block=block(403, "")).block.body == ""
 
 
-@mark.parametrize("status", [100, 101, 199])
+@pytest.mark.parametrize("status", [100, 101, 199])
 def test_a_block_below_200_is_refused(status):
     assert place(block=block(status)) == ("InvalidStatus", "block.statusCode", True)
 
 
-@mark.parametrize("status", [204, 205, 304])
+@pytest.mark.parametrize("status", [204, 205, 304])
 def test_a_status_without_body_has_none(status):
     assert one(block=block(status)).block.body == ""
     assert place(block=block(status, "x")) == ("InvalidStatus", "block.body", True)
@@ -39,7 +39,7 @@ def test_bypass_false_is_as_if_it_were_not_there():
     assert one(bypass=False, block=block()) == one(block=block())
 
 
-@mark.parametrize("winner", ["bypass", "block"])
+@pytest.mark.parametrize("winner", ["bypass", "block"])
 def test_what_comes_after_a_terminal_action_of_the_same_rule_never_runs(winner):
     rest = {"headerManipulation": headers(a="1"), "tokenTransformation": token()}
     first = {"bypass": True, "block": block()} if winner == "bypass" else {"block": block()}
@@ -50,7 +50,7 @@ def test_what_comes_after_a_terminal_action_of_the_same_rule_never_runs(winner):
     assert (seen.terminal, seen.headers, seen.token) == (True, None, None)
 
 
-@mark.parametrize(
+@pytest.mark.parametrize(
     "name", ["host", "connection", "content-length", "te", "upgrade", "keep-alive", "trailer", "transfer-encoding", "proxy-authorization",
              "x-envoy-retry-on", "x-groyne-path"]
 )  # fmt: skip
@@ -60,7 +60,7 @@ def test_no_rule_writes_headers_that_say_where_a_request_goes_or_how_it_is_frame
     assert place(tokenTransformation=token(target=name.title())) == ("ReservedHeader", "tokenTransformation.apiKey.targetHeader", True)
 
 
-@mark.parametrize("value", ["a\r\nb", "a\nb", "a\x00", "\x7f", " a", "a\t"])
+@pytest.mark.parametrize("value", ["a\r\nb", "a\nb", "a\x00", "\x7f", " a", "a\t"])
 def test_a_value_that_no_header_can_hold_is_refused(value):
     assert place(headerManipulation=headers(a=value)) == ("InvalidValue", "headerManipulation.set[0].value", True)
 
@@ -70,7 +70,7 @@ def test_header_values_are_literal_bytes():
     assert seen == HeaderManipulation(set=(("a", "100%\t%REQ(x)% \xc3\xa9"), ("c", "")), remove=("b",))
 
 
-def test_a_credential_goes_to_authorization_from_the_key_apiKey_and_blocks_when_missing():
+def test_a_credential_goes_to_authorization_and_blocks_when_missing():
     seen = one(tokenTransformation=token()).token
     assert seen.target_header == "authorization"
     assert seen.secret == SecretKeyRef(namespace="default", name="openai", key="apiKey")
@@ -92,7 +92,7 @@ def test_the_deprecated_flat_reference_means_the_same():
     assert one(tokenTransformation=token() | {"credentialRef": {"kind": "Secret", "name": "openai"}}) == one(tokenTransformation=token())
 
 
-@mark.parametrize("strategy", ["Allow", "Ignore", "Block"])
+@pytest.mark.parametrize("strategy", ["Allow", "Ignore", "Block"])
 def test_a_fail_strategy_is_kept(strategy):
     assert one(tokenTransformation=token(fail=strategy)).token.fail_strategy.value == strategy
 
@@ -126,7 +126,7 @@ def test_a_template_that_never_uses_the_token_is_warned_of():
 AUDIT = [{"name": "a", "webhook": {"url": "https://audit.test/"}}]
 
 
-@mark.parametrize(
+@pytest.mark.parametrize(
     ("actions", "field"),
     [
         ({"audit": AUDIT}, "audit"),
@@ -141,7 +141,7 @@ def test_what_needs_the_other_engine_is_refused_until_it_is_there(actions, field
     assert place(**actions) == ("EngineUnavailable", field, True)
 
 
-@mark.parametrize(("field", "value"), [("inputs", [{"name": "i", "inline": {"a": "b"}}]), ("audit", AUDIT)])
+@pytest.mark.parametrize(("field", "value"), [("inputs", [{"name": "i", "inline": {"a": "b"}}]), ("audit", AUDIT)])
 def test_so_is_what_a_whole_profile_needs_of_it(field, value):
     problem = only_problem(rule(), **{field: value})
     assert (problem.reason, problem.field, problem.fatal) == ("EngineUnavailable", f"spec.{field}", True)

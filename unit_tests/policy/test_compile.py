@@ -2,9 +2,9 @@
 
 import time
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pytest import mark
 
 from policy.compile import compile_profile, compile_program, profile_ref
 from policy.domains import DomainPattern
@@ -31,13 +31,15 @@ def test_order_is_priority_then_global_then_namespace_then_name():
     assert order_of(*models) == expected
 
 
-@given(st.permutations([model(rule(block=block()), name=name, priority=priority) for name, priority in [("a", 1000), ("b", 1000), ("c", 500)]]))
+@given(
+    st.permutations([model(rule(block=block()), name=name, priority=priority) for name, priority in [("a", 1000), ("b", 1000), ("c", 500)]])
+)
 @settings(max_examples=10)
 def test_the_order_in_which_profiles_come_in_does_not_matter(models):
     assert compile_program(models) == compile_program(sorted(models, key=lambda each: each.metadata.name))
 
 
-@mark.parametrize("priority", [0, 99])
+@pytest.mark.parametrize("priority", [0, 99])
 def test_the_first_hundred_priorities_are_for_global_profiles(priority):
     problem = only_problem(priority=priority)
     assert (problem.reason, problem.field) == ("ReservedPriority", "spec.priority")

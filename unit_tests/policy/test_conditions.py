@@ -1,6 +1,6 @@
 """Conditions compile to values in one spelling; what could never hold is a problem at its place."""
 
-from pytest import mark
+import pytest
 
 from policy.domains import DomainPattern
 from policy.program import Match, NamedMatch, PathPattern
@@ -66,9 +66,19 @@ def test_every_problem_is_found_at_once_with_its_place():
     ]
 
 
-@mark.parametrize(
+@pytest.mark.parametrize(
     "name",
-    ["X-Envoy-Internal", "x-groyne-path", "x-forwarded-proto", "x-request-id", "connection", "te", "transfer-encoding", "Expect", "upgrade"],
+    [
+        "X-Envoy-Internal",
+        "x-groyne-path",
+        "x-forwarded-proto",
+        "x-request-id",
+        "connection",
+        "te",
+        "transfer-encoding",
+        "Expect",
+        "upgrade",
+    ],
 )
 def test_headers_that_the_proxy_writes_or_keeps_cannot_be_conditions(name):
     assert only_problem(rule(match=[entry(headers=[{"name": name, "value": "x"}])])).reason == "ReservedHeader"

@@ -1,8 +1,8 @@
 """Host patterns: what they match, how they lie to each other, and what could never match."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pytest import mark
 
 from crds.problem import Problem
 from policy.authority import parse_authority
@@ -12,7 +12,7 @@ LABELS = st.lists(st.sampled_from(["a", "b", "com", "example", "x-y"]), min_size
 PATTERNS = st.one_of(st.just("*"), LABELS, LABELS.map("*.{}".format)).map(lambda text: DomainPattern(text=text))
 
 
-@mark.parametrize(
+@pytest.mark.parametrize(
     ("text", "canonical"),
     [
         ("*", "*"),
@@ -31,7 +31,7 @@ def test_a_pattern_has_one_spelling(text, canonical):
     assert parse_domain(text) == DomainPattern(text=canonical)
 
 
-@mark.parametrize(
+@pytest.mark.parametrize(
     ("text", "remedy"),
     [
         ("", "write a host"),

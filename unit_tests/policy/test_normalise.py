@@ -1,8 +1,8 @@
 """Requests as they arrive and what Envoy 1.40 makes of them; the tables were seen with the real one."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pytest import mark
 
 from policy.domains import DomainPattern
 from policy.normalise import normalise, parse_query
@@ -10,7 +10,7 @@ from policy.request import Malformed, Request
 from unit_tests.policy.requests import raw, refusal, request
 
 
-@mark.parametrize(
+@pytest.mark.parametrize(
     ("target", "status"),
     [
         ("a", 400),
@@ -51,7 +51,7 @@ def test_options_of_everything_has_no_path_to_judge():
     assert refusal("*", method="OPTIONS").status == 404
 
 
-@mark.parametrize(
+@pytest.mark.parametrize(
     ("target", "path", "forwarded"),
     [
         ("/a?", "/a", "/a?"),
@@ -65,7 +65,7 @@ def test_the_query_is_untouched_and_no_part_of_the_path(target, path, forwarded)
     assert (request(target).path, request(target).target) == (path, forwarded)
 
 
-@mark.parametrize(
+@pytest.mark.parametrize(
     ("target", "authority", "path"),
     [
         ("http://c.test", "c.test", "/"),
@@ -85,7 +85,7 @@ def test_an_absolute_target_also_replaces_two_host_lines():
     assert request("http://c.test/", "a.test", headers=[("Host", "b.test")]).host == "c.test"
 
 
-@mark.parametrize("second", ["b.test", "h.test"])
+@pytest.mark.parametrize("second", ["b.test", "h.test"])
 def test_two_host_lines_are_refused_even_when_they_agree(second):
     assert refusal(headers=[("Host", second)]).reason == "MalformedHost"
 
@@ -94,7 +94,7 @@ def test_in_http2_a_host_line_beside_the_authority_is_dropped():
     assert request(headers=[("host", "b.test")], http2=True).host == "h.test"
 
 
-@mark.parametrize(
+@pytest.mark.parametrize(
     ("authority", "scheme", "host", "port"),
     [
         ("H.Test.", "http", "h.test", 80),
@@ -108,7 +108,7 @@ def test_a_host_has_neither_case_nor_dot_and_always_a_port(authority, scheme, ho
     assert (seen.host, seen.port) == (host, port)
 
 
-@mark.parametrize("authority", ["", "u@h.test", "h.test:", "h.test:0", "a,b", "127.1", "h.test..", "::1", "h\xe9"])
+@pytest.mark.parametrize("authority", ["", "u@h.test", "h.test:", "h.test:0", "a,b", "127.1", "h.test..", "::1", "h\xe9"])
 def test_a_host_that_is_none_is_refused(authority):
     assert refusal("/", authority).reason == "MalformedHost"
 
@@ -118,7 +118,7 @@ def test_header_names_lose_their_case_and_lines_are_joined_with_a_comma():
     assert seen.headers == (("x-role", "user,admin,"), ("x-other", "1"))
 
 
-@mark.parametrize(("http2", "joined"), [(False, "a=1,b=2"), (True, "a=1; b=2")])
+@pytest.mark.parametrize(("http2", "joined"), [(False, "a=1,b=2"), (True, "a=1; b=2")])
 def test_cookie_crumbs_of_http2_are_joined_as_one_cookie(http2, joined):
     assert request(headers=[("cookie", "a=1"), ("cookie", "b=2")], http2=http2).header("cookie") == joined
 
@@ -127,7 +127,9 @@ def test_the_header_host_is_the_authority_with_its_port_and_case():
     assert request("/", "H.Test.:81", headers=[("x", "y")]).header("host") == "H.Test:81"
 
 
-@mark.parametrize("headers", [[("x y", "1")], [("", "1")], [("x:", "1")], [("x", "a\nb")], [("x", "a\x00")], [("x", "a\x7f")], [("é", "1")]])
+@pytest.mark.parametrize(
+    "headers", [[("x y", "1")], [("", "1")], [("x:", "1")], [("x", "a\nb")], [("x", "a\x00")], [("x", "a\x7f")], [("é", "1")]]
+)
 def test_headers_that_http_does_not_allow_are_refused(headers):
     assert refusal(headers=headers).reason == "MalformedHeader"
 
@@ -136,7 +138,7 @@ def test_bytes_above_127_are_fine_in_a_header():
     assert request(headers=[("x", "\xe9\xff")]).header("x") == "\xe9\xff"
 
 
-@mark.parametrize("headers", [[("X", "1")], [("x", " 1")], [("x", "1\t")], [("connection", "close")], [("te", "gzip")]])
+@pytest.mark.parametrize("headers", [[("X", "1")], [("x", " 1")], [("x", "1\t")], [("connection", "close")], [("te", "gzip")]])
 def test_http2_is_stricter_about_headers(headers):
     assert refusal(headers=headers, http2=True).reason == "MalformedHeader"
     request(headers=headers)
@@ -146,7 +148,7 @@ def test_headers_that_connection_names_are_gone():
     assert request(headers=[("Connection", "close, X-Role"), ("x-role", "admin"), ("y", "1")]).headers == (("y", "1"),)
 
 
-@mark.parametrize("names", ["x-forwarded-for", ":path", "host", ",".join("abcdefghij")])
+@pytest.mark.parametrize("names", ["x-forwarded-for", ":path", "host", ",".join("abcdefghij")])
 def test_connection_must_not_name_everything(names):
     assert refusal(headers=[("connection", names)]).reason == "MalformedHeader"
 
@@ -155,12 +157,12 @@ def test_two_lengths_are_refused():
     assert refusal(method="POST", headers=[("content-length", "1"), ("transfer-encoding", "chunked")]).status == 400
 
 
-@mark.parametrize("method", ["get", "FOO", "", "G T", "TRACK"])
+@pytest.mark.parametrize("method", ["get", "FOO", "", "G T", "TRACK"])
 def test_http1_knows_its_methods(method):
     assert refusal(method=method).reason == "MalformedMethod"
 
 
-@mark.parametrize("method", ["get", "FOO", "M-SEARCH"])
+@pytest.mark.parametrize("method", ["get", "FOO", "M-SEARCH"])
 def test_http2_takes_any_token_for_a_method(method):
     assert request(method=method, http2=True).method == method
 
@@ -175,7 +177,7 @@ def test_a_connect_has_host_and_port_and_no_path():
     assert (seen.host, seen.port, seen.path) == ("h.test", 443, "")
 
 
-@mark.parametrize("target", ["h.test", "/", "u@h.test:443", "h.test:443/", "http://h.test/", "127.1:443"])
+@pytest.mark.parametrize("target", ["h.test", "/", "u@h.test:443", "h.test:443/", "http://h.test/", "127.1:443"])
 def test_a_connect_that_names_no_host_and_port_is_refused(target):
     refusal(target, "h.test:443", method="CONNECT")
 
@@ -210,7 +212,7 @@ QUERIES = {
 }
 
 
-@mark.parametrize(("query", "value"), QUERIES.items())
+@pytest.mark.parametrize(("query", "value"), QUERIES.items())
 def test_the_first_occurrence_of_a_parameter_counts_percent_decoded(query, value):
     assert request(f"/?{query}").parameter("a") == value
 

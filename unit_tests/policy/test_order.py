@@ -2,9 +2,9 @@
 
 import time
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pytest import mark
 
 from policy.compile import compile_program
 from policy.evaluate import evaluate
@@ -26,7 +26,7 @@ def warned(one, other, **second):
     return bool(found)
 
 
-@mark.parametrize(
+@pytest.mark.parametrize(
     ("one", "other", "matters"),
     [
         (BYPASS, BLOCK, True),
@@ -60,7 +60,7 @@ def entry(**more):
     return [{"domains": ["h.test"], **more}]
 
 
-@mark.parametrize(
+@pytest.mark.parametrize(
     ("one", "other", "meet"),
     [
         (entry(), entry(domains=["*"]), True),
@@ -86,7 +86,7 @@ def test_conditions_meet_unless_they_provably_cannot(one, other, meet):
     assert warned(rule("x", match=one, **BYPASS), rule("y", match=other, **BLOCK)) == meet
 
 
-@mark.parametrize(
+@pytest.mark.parametrize(
     ("one", "other", "meet"),
     [
         ({}, {"matchLabels": {"a": "1"}}, True),
@@ -127,8 +127,12 @@ def test_a_crowd_on_one_host_is_bounded_in_time_and_words():
     assert all(len(problems) <= MAX_WARNINGS for problems in result.problems.values())
 
 
-ACTIONS = st.sampled_from([{}, BYPASS, BLOCK, {"block": block(451)}, {"headerManipulation": headers(a="1")}, {"headerManipulation": headers("a")}])
-MATCHES = st.sampled_from([entry(), entry(domains=["*"]), entry(methods=["GET"]), entry(paths=[{"value": "/a"}]), entry(paths=[{"value": "/b"}])])
+ACTIONS = st.sampled_from(
+    [{}, BYPASS, BLOCK, {"block": block(451)}, {"headerManipulation": headers(a="1")}, {"headerManipulation": headers("a")}]
+)
+MATCHES = st.sampled_from(
+    [entry(), entry(domains=["*"]), entry(methods=["GET"]), entry(paths=[{"value": "/a"}]), entry(paths=[{"value": "/b"}])]
+)
 
 
 @given(ACTIONS, MATCHES, ACTIONS, MATCHES, st.sampled_from(["GET", "POST"]), st.sampled_from(["/", "/a", "/b"]))

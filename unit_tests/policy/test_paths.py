@@ -1,9 +1,9 @@
 """Paths become what Envoy 1.40 forwards; every pair in the table was seen with the real one."""
 
+import pytest
 import re2
 from hypothesis import example, given
 from hypothesis import strategies as st
-from pytest import mark
 
 from policy.paths import (
     AMBIGUOUS_ESCAPED,
@@ -94,12 +94,12 @@ NASTY = st.lists(
 ).map(lambda parts: "/" + "".join(parts))
 
 
-@mark.parametrize(("sent", "forwarded"), SEEN.items())
+@pytest.mark.parametrize(("sent", "forwarded"), SEEN.items())
 def test_a_path_is_what_envoy_forwards(sent, forwarded):
     assert normalised_path(sent) == forwarded
 
 
-@mark.parametrize("path", ["/%00", "/a/.%00./b", "/%00/.."])
+@pytest.mark.parametrize("path", ["/%00", "/a/.%00./b", "/%00/.."])
 def test_an_escaped_nul_is_refused(path):
     assert normalised_path(path) is None
 
@@ -133,6 +133,6 @@ def test_an_escaped_slash_that_is_not_ambiguous_unescapes_to_a_normal_path(path)
         assert normalised_path(unescaped(once)) == unescaped(once)
 
 
-@mark.parametrize("path", ["//", "/a/%2e%2e;/b", "/%2e;"])
+@pytest.mark.parametrize("path", ["//", "/a/%2e%2e;/b", "/%2e;"])
 def test_what_envoy_leaves_undone_is_ambiguous(path):
     assert is_ambiguous(normalised_path(path))

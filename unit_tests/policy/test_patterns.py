@@ -2,14 +2,14 @@
 
 import re
 
+import pytest
 import re2
 from hypothesis import given
 from hypothesis import strategies as st
-from pytest import mark
 
 from crds.problem import Problem
-from policy.patterns import header_match, path_match, regex, string_match
 from policy.paths import is_ambiguous, normalised_path
+from policy.patterns import header_match, path_match, regex, string_match
 from policy.strings import MatchKind, StringMatch
 
 
@@ -23,18 +23,18 @@ def test_text_becomes_the_bytes_that_a_client_sends():
     assert not string_match("Exact", "café").matches("caf\xe9")
 
 
-@mark.parametrize("value", ["/", "/v1/", "/a/.git", "/a/..b", "/a%20b", "/a%2Fb", "/%C3%A9", "/a;x", "/a%", "/a:b@c"])
-@mark.parametrize("kind", ["Exact", "Prefix"])
+@pytest.mark.parametrize("value", ["/", "/v1/", "/a/.git", "/a/..b", "/a%20b", "/a%2Fb", "/%C3%A9", "/a;x", "/a%", "/a:b@c"])
+@pytest.mark.parametrize("kind", ["Exact", "Prefix"])
 def test_normal_paths_stand(kind, value):
     assert path_match(kind, value) == StringMatch(kind=MatchKind(kind.lower()), value=value)
 
 
-@mark.parametrize("value", ["/a/.", "/a/..", "/%4", "/a%2"])
+@pytest.mark.parametrize("value", ["/a/.", "/a/..", "/%4", "/a%2"])
 def test_the_beginning_of_a_path_may_end_where_a_path_may_not(value):
     assert path_match("Prefix", value).matches(value + "x")
 
 
-@mark.parametrize(
+@pytest.mark.parametrize(
     ("kind", "value", "remedy"),
     [
         ("Prefix", "v1", "write `/v1`"),
@@ -93,7 +93,7 @@ def test_a_regex_with_alternatives_stays_one_group():
     assert not regex("^a|b$").matches("-a-")
 
 
-@mark.parametrize(
+@pytest.mark.parametrize(
     ("pattern", "remedy"),
     [
         ("(", "missing )"),
@@ -141,7 +141,7 @@ def test_a_literal_backtracking_trap_takes_no_time():
     assert re2.compile(regex("(a|aa)+b").full_pattern)
 
 
-@mark.parametrize(("kind", "value"), [("Exact", " a"), ("Exact", "a "), ("Prefix", "\ta")])
+@pytest.mark.parametrize(("kind", "value"), [("Exact", " a"), ("Exact", "a "), ("Prefix", "\ta")])
 def test_space_around_a_header_value_never_matches(kind, value):
     assert "cut off" in message(header_match(kind, value)) or "control" in message(header_match(kind, value))
 

@@ -1,15 +1,15 @@
 """valueTemplate renders what Go's text/template would, or is refused."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pytest import mark
 
 from crds.problem import Problem
 from policy.program import ValueTemplate
 from policy.templates import parse_template
 
 
-@mark.parametrize(
+@pytest.mark.parametrize(
     ("text", "rendered"),
     [
         ("Bearer {{ .Token }}", "Bearer T"),
@@ -34,7 +34,7 @@ def test_it_renders_as_in_go(text, rendered):
     assert parse_template(text).render("T") == rendered
 
 
-@mark.parametrize(
+@pytest.mark.parametrize(
     "text",
     [
         "{{ .token }}",
@@ -58,7 +58,9 @@ def test_what_go_would_render_otherwise_or_not_at_all_is_refused(text):
     assert problem.reason == "UnsupportedTemplate"
 
 
-@mark.parametrize("text", ["Bearer\n{{ .Token }}", "{{ .Token }}\n", "a\x00{{ .Token }}", " {{ .Token }}", "{{ .Token }} ", "{{ `\n` }}{{ .Token }}"])
+@pytest.mark.parametrize(
+    "text", ["Bearer\n{{ .Token }}", "{{ .Token }}\n", "a\x00{{ .Token }}", " {{ .Token }}", "{{ .Token }} ", "{{ `\n` }}{{ .Token }}"]
+)
 def test_what_no_header_can_hold_is_refused(text):
     problem = parse_template(text)
     assert isinstance(problem, Problem)
