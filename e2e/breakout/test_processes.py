@@ -69,6 +69,29 @@ def test_groynes_own_process_inside_holds_and_says_nothing(wall: Wall, body: str
     assert not wall.inside(body).reached
 
 
+def test_a_signal_to_its_own_process_group_stays_inside(wall: Wall) -> None:
+    """The group is Groyne's too, for the terminal's sake. The control: the command's own child does get the signal."""
+    body = """
+        import signal
+        told, tell = os.pipe()
+        signal.signal(signal.SIGUSR1, lambda *_: None)
+        child = os.fork()
+        if child == 0:
+            signal.signal(signal.SIGUSR1, lambda *_: os._exit(7))
+            os.write(tell, b"x")
+            while True: signal.pause()
+        os.read(told, 1)
+        os.kill(0, signal.SIGUSR1)
+        return os.WEXITSTATUS(os.waitpid(child, 0)[1]) == 7
+    """
+    # A session of its own, or the control's failure would end the test runner.
+    with subprocess.Popen(
+        wall.driver(wall.argv(body)), cwd=wall.home, stdout=subprocess.PIPE, text=True, start_new_session=True, **wall.user.identity()
+    ) as process:
+        assert "REACHED" in process.communicate()[0]
+    assert process.returncode == 0
+
+
 POWERS = {
     "mounting": 'mount("tmpfs", "/mnt", "tmpfs"); return True',
     "unmounting": 'umount("/dev/shm", 2); return True',

@@ -68,9 +68,12 @@ def refuse_writes(path: str) -> None:
 
 
 def lock_ancestors(paths: Iterable[str]) -> None:
-    """A mount point cannot be renamed: without this, a directory above a read-only one could be moved aside and replaced."""
-    ancestors = {str(parent) for path in paths for parent in Path(path).parents if str(parent) != "/"}
-    for ancestor in sorted(ancestors, key=len):
+    """A mount point cannot be renamed: without this, a directory above a read-only one could be moved aside and replaced.
+
+    Only where the user could do that: nothing can be renamed or linked across mounts, so each one is felt.
+    """
+    ancestors = {parent for path in paths for parent in Path(path).parents if os.access(parent.parent, os.W_OK)}
+    for ancestor in sorted(map(str, ancestors - {Path("/")}), key=len):
         with suppress(FileNotFoundError):
             bind(ancestor, ancestor, deep=True)
 

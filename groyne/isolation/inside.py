@@ -185,6 +185,7 @@ def _execute(order: Order, failure_out: int, dispositions: Dispositions) -> None
         signal.set_wakeup_fd(-1)
         _restore_signals(dispositions)
         os.chdir(order.cwd)
+        powers.leave_the_group_in_peace()
         _close_all_but(failure_out)
         os.execvpe(order.argv[0], order.argv, order.env)  # noqa: S606
     except OSError as error:

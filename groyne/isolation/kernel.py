@@ -10,6 +10,7 @@ import os
 import platform
 import socket
 import struct
+from contextlib import suppress
 
 CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x02000000, 0x04000000, 0x08000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
@@ -41,6 +42,12 @@ def _checked(result: int, what: str) -> int:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), what)
     return result
+
+
+def syscall(number: int, *arguments: ctypes.c_char_p | int | None) -> int:
+    """By its number, for what the C library has no function for."""
+    wide = (ctypes.c_long(argument) if isinstance(argument, int) else argument for argument in arguments)
+    return _checked(_libc.syscall(ctypes.c_long(number), *wide), f"system call {number}")
 
 
 def unshare(flags: int) -> None:
@@ -77,7 +84,8 @@ def join_empty_session_keyring() -> None:
     """Leave the login's keyring; on a kernel without keyrings there is nothing to leave."""
     number = _KEYCTL.get(MACHINE)
     if number is not None:
-        _libc.syscall(ctypes.c_long(number), ctypes.c_long(_KEYCTL_JOIN_SESSION_KEYRING), None)
+        with suppress(OSError):
+            syscall(number, _KEYCTL_JOIN_SESSION_KEYRING, None)
 
 
 def set_capabilities_to_none() -> None:

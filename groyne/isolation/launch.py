@@ -23,9 +23,10 @@ from groyne.isolation import places, reasons
 from groyne.isolation.guard import Guard, Seen, look
 from groyne.isolation.spec import LaunchSpec, NotStarted, Order, Unsupported, View
 
+# Appended: nothing that lies beside Groyne may stand in for a module of the standard library.
 _ROOT = str(Path(__file__).resolve().parents[2])
-_INSIDE = f"import sys; sys.path.insert(0, {_ROOT!r}); from groyne.isolation.inside import main; main()"
-_LATER = f"import sys; sys.path.insert(0, {_ROOT!r}); from groyne.isolation.later import main; main()"
+_INSIDE = f"import sys; sys.path.append({_ROOT!r}); from groyne.isolation.inside import main; main()"
+_LATER = f"import sys; sys.path.append({_ROOT!r}); from groyne.isolation.later import main; main()"
 _MOST_DESCRIPTORS = 8
 
 
@@ -56,7 +57,7 @@ class Sandboxed:
             while (code := self._process.poll()) is None:
                 await _ended(self._process.pid)
             watching.cancel()
-        return code
+        return code if code >= 0 else 128 - code
 
     def hide(self, paths: Iterable[Path]) -> None:
         """Cover more places of the host, such as a Secret's file that an edit has named. Takes some 30 ms."""

@@ -6,7 +6,7 @@ that a command that runs as uid 0 (Groyne started by root) gains nothing by exec
 
 import errno
 
-from groyne.isolation import kernel, seccomp
+from groyne.isolation import kernel, landlock, seccomp
 
 # KEEP_CAPS, NO_SETUID_FIXUP, NOROOT and NO_CAP_AMBIENT_RAISE, each with its lock, as in linux/securebits.h.
 _SECURE_BITS = 0b11_10_11_11
@@ -20,7 +20,13 @@ def drop_all() -> None:
     _empty_bounding_set()
     kernel.set_capabilities_to_none()
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-    kernel.install_filter(seccomp.program(kernel.MACHINE))
+    kernel.install_filter(seccomp.program(kernel.MACHINE, group_signals=landlock.has_scopes()))
+
+
+def leave_the_group_in_peace() -> None:
+    """For the command alone: it and its children can signal nobody else. Where the kernel cannot do that the filter does."""
+    if landlock.has_scopes():
+        landlock.confine_signals()
 
 
 def become_invisible() -> None:

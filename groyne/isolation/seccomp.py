@@ -18,6 +18,7 @@ _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _SOCKET = {"x86_64": 41, "aarch64": 198}
 _SOCKETPAIR = {"x86_64": 53, "aarch64": 199}
 _IOCTL = {"x86_64": 16, "aarch64": 29}
+_KILL = {"x86_64": 62, "aarch64": 129}
 # AF_UNIX, AF_INET, AF_INET6, AF_NETLINK: each of these is contained by the new network namespace.
 _FAMILIES = (1, 2, 10, 16)
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
@@ -67,8 +68,15 @@ def _no_typing() -> bytes:
     return _statement(_LOAD, _SECOND) + refused + _statement(_RETURN, _ALLOW)
 
 
-def program(machine: str) -> bytes:
-    """The filter for one machine; the arguments are compared by their low halves, as the kernel truncates them itself."""
+def _no_group() -> bytes:
+    return _statement(_LOAD, _FIRST) + _refuse_where_equal(0, errno.EPERM) + _statement(_RETURN, _ALLOW)
+
+
+def program(machine: str, *, group_signals: bool) -> bytes:
+    """The filter for one machine; the arguments are compared by their low halves, as the kernel truncates them itself.
+
+    Without `group_signals`, a process cannot signal its own process group by the number 0, which may be Groyne's too.
+    """
     native = _statement(_LOAD, _ARCHITECTURE) + _jump(_EQUAL, _AUDIT_ARCH[machine], hit=1, miss=0) + _refuse(errno.ENOSYS)
     x32 = _jump(_GREATER_EQUAL, _X32, hit=0, miss=1) + _refuse(errno.ENOSYS) if machine == "x86_64" else b""
     absent = b"".join(_refuse_where_equal(number, errno.ENOSYS) for number in (*_IO_URING, *_ABSENT[machine].values()))
@@ -76,5 +84,6 @@ def program(machine: str) -> bytes:
         _on_call(_SOCKET[machine], _only_families())
         + _on_call(_SOCKETPAIR[machine], _only_families())
         + _on_call(_IOCTL[machine], _no_typing())
+        + (b"" if group_signals else _on_call(_KILL[machine], _no_group()))
     )
     return native + _statement(_LOAD, _NUMBER) + x32 + absent + calls + _statement(_RETURN, _ALLOW)

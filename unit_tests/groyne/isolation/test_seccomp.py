@@ -11,14 +11,15 @@ ALLOW = 0x7FFF0000
 ARCHITECTURE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 SOCKET = {"x86_64": 41, "aarch64": 198}
 IOCTL = {"x86_64": 16, "aarch64": 29}
+KILL = {"x86_64": 62, "aarch64": 129}
 READ = {"x86_64": 0, "aarch64": 63}
 
 
-def verdict(machine: str, number: int, *arguments: int, architecture: int | None = None) -> int:
+def verdict(machine: str, number: int, *arguments: int, architecture: int | None = None, group_signals: bool = True) -> int:
     """0 where the call is allowed, otherwise its errno: classic BPF as linux/filter.h describes it."""
     padded = [*arguments, 0, 0, 0, 0, 0, 0][:6]
     data = struct.pack("<IIQ6Q", number, architecture or ARCHITECTURE[machine], 0, *padded)
-    text = seccomp.program(machine)
+    text = seccomp.program(machine, group_signals=group_signals)
     instructions = [struct.unpack_from("<HBBI", text, offset) for offset in range(0, len(text), 8)]
     at, held = 0, 0
     while True:
@@ -74,3 +75,12 @@ def test_another_architectures_calls_are_absent(machine: str) -> None:
 
 def test_the_x32_spelling_of_a_call_is_absent() -> None:
     assert verdict("x86_64", 0x40000000 | 41, 40) == errno.ENOSYS
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [(0, errno.EPERM), (1 << 32, errno.EPERM), (7, 0), (-7 & 0xFFFFFFFF, 0), (-1 & 0xFFFFFFFF, 0)],
+)
+def test_without_landlock_the_own_process_group_cannot_be_signalled(machine: str, target: int, expected: int) -> None:
+    assert verdict(machine, KILL[machine], target, 15, group_signals=False) == expected
+    assert verdict(machine, KILL[machine], target, 15) == 0
