@@ -151,7 +151,7 @@ def set_state(values: dict[str, str], *, shared: bool = False) -> Resource:
         {
             "object_key": key,
             "format_string": {"text_format_source": {"inline_string": value}},
-            **({"factory_key": "envoy.string"} if key.startswith("groyne.") else {}),
+            "factory_key": "envoy.string",
             **({"shared_with_upstream": "ONCE"} if shared else {}),
         }
         for key, value in values.items()

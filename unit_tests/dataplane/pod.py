@@ -65,7 +65,7 @@ SEEN = Seen()
 
 def network() -> None:
     own = [f"addr add {address}/32 dev lo" for address in (CHOSEN, SERVER, BLOCKED, INSIDE, PRIVATE)]
-    for command in ("link set lo up", *own, f"-6 addr add {CHOSEN6}/128 dev lo", "route add default dev lo"):
+    for command in ("link set lo up", *own, f"-6 addr add {CHOSEN6}/128 dev lo nodad", "route add default dev lo"):
         subprocess.run(["ip", *command.split()], check=True)
     subprocess.run(["nft", "-f", "-"], input=RULES.encode(), check=True)
 

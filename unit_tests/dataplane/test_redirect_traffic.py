@@ -109,8 +109,8 @@ def renamed(name: str, written: bytes) -> str:
 
 OPEN = plan(
     token("key", "api.test"),
-    token("wild", "*.wild.test"),
     bypass("hole", "hole.wild.test"),
+    token("wild", "*.wild.test"),
     block("bad", "bad.test"),
     block("bad-below", "*.bad.test"),
     block("not-here", "good.test", ports=[8443]),
@@ -120,6 +120,7 @@ OPEN = plan(
 )
 OPEN_STEPS: dict[str, dict[str, Any]] = {
     "passes": {"do": "https", "port": 443, "name": "good.test"},
+    "passes on another port": {"do": "https", "port": 8443, "name": "hole.wild.test"},
     "other port refused": {"do": "https", "port": 8443, "name": "good.test"},
     "blocked": {"do": "https", "port": 443, "name": "bad.test"},
     "blocked in capitals": {"do": "raw", "port": 443, "send": renamed("bad.test", b"BAD.tesT")},
@@ -167,6 +168,13 @@ def test_tls_goes_to_the_name_that_it_shows(open_policy):
     outcome = open_policy[0]["passes"]
     assert (outcome["status"], outcome["issuer"], outcome["dialled"]) == (200, "World", [])
     assert outcome["names"] == ["good.test"]
+
+
+def test_tls_goes_to_the_port_that_was_dialled(open_policy):
+    """And a name that is let through below an intercepted wildcard stays end to end."""
+    outcome = open_policy[0]["passes on another port"]
+    assert (outcome["status"], outcome["issuer"]) == (200, "World")
+    assert [request["port"] for request in outcome["requests"]] == [8443]
 
 
 BLOCKED = ("other port refused", "blocked", "blocked in capitals", "blocked below")
