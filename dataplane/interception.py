@@ -41,7 +41,8 @@ class NameDecision:
     """
 
     condition: Predicate
-    refused_by: Rule | None
+    refused_by: Rule | None = None
+    admitted_by: Rule | None = None
     ports: tuple[int, ...] | None = ()
 
 
@@ -86,7 +87,9 @@ def name_decisions(host_rules: Iterable[HostRule]) -> list[NameDecision]:
         by_name = [entry for entry in host_rule.entries if not entry.needs_request]
         condition = any_of(port_condition(entry.ports, "https") for entry in by_name)
         if rule.bypass or not may_pass:
-            decisions.append(NameDecision(condition=condition, refused_by=None if rule.bypass else rule, ports=decided_ports(by_name)))
+            refused, admitted = (None, rule) if rule.bypass else (rule, None)
+            decision = NameDecision(condition=condition, refused_by=refused, admitted_by=admitted, ports=decided_ports(by_name))
+            decisions.append(decision)
         may_pass = may_pass or (rule.bypass and len(by_name) < len(host_rule.entries))
         if condition is True:
             break

@@ -14,6 +14,7 @@ from dataplane.predicates import all_of, any_of, header, negation
 from dataplane.routes import virtual_host
 from dataplane.xds import Resource, extension, message
 from policy.domains import DomainPattern
+from policy.program import Rule
 
 ROUTE_CONFIGURATION = "envoy.config.route.v3.RouteConfiguration"
 CONNECT = header(":method", exact="CONNECT")
@@ -69,11 +70,11 @@ def connect_entries(host_rules: tuple[HostRule, ...], plan: HostPlan, context: C
             answer = refusals.by_rule(rule, rule.block, "Blocked", connect=True)
             yield Entry(condition=all_of((CONNECT, decision.condition)), action=answer)
         else:
-            yield Entry(condition=all_of((CONNECT, decision.condition)), action=admit(plan, context))
+            yield Entry(condition=all_of((CONNECT, decision.condition)), action=admit(plan, context, decision.admitted_by))
     yield Entry(condition=CONNECT, action=admit(plan, context))
 
 
-def admit(plan: HostPlan, context: Context) -> Resource:
+def admit(plan: HostPlan, context: Context, bypass: Rule | None = None) -> Resource:
     if plan.handling is Handling.REFUSE:
         return refusals.builtin("InterceptionUnavailable", 403, connect=True)
     cluster = names.INTERCEPT if intercepted(plan) else names.PASS + (names.PINNED if context.pinned else "")
@@ -83,7 +84,7 @@ def admit(plan: HostPlan, context: Context) -> Resource:
         names.CONNECT_LUA: message("envoy.config.route.v3.FilterConfig", config={}),
         names.CONNECT_STATE: message("envoy.config.route.v3.FilterConfig", config={}),
     }
-    name = refusals.route_name("tunnel", plan.handling.value)
+    name = refusals.route_name("tunnel", plan.handling.value, *([bypass.id] if bypass else []))
     return extension("route", refusals.ROUTE, name=name, match={"connect_matcher": {}}, route=route, typed_per_filter_config=filters)
 
 

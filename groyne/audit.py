@@ -55,8 +55,10 @@ def record_of(line: Line, credentials: Mapping[str, str]) -> Record | None:
     if "chain" in line:
         return connection(line)
     verdict, *parts = route(line)
-    if verdict == "tunnel" and (parts == ["intercept"] or line.get("status") != 200):
+    if verdict == "tunnel" and (parts[:1] == ["intercept"] or line.get("status") != 200):
         return None
+    if verdict == "tunnel" and len(parts) > 1:
+        verdict, parts = "bypassed", parts[1:]
     acted = actions(line)
     reason = parts[-1] if verdict in ("refused", "blocked") and parts else failure(line)
     rules = tuple(dict.fromkeys(rule for _, rule in acted))
