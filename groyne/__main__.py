@@ -8,6 +8,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Iterable
+from io import TextIOWrapper
 from pathlib import Path
 from shlex import quote
 from typing import Annotated, NoReturn
@@ -16,8 +17,9 @@ import typer
 
 from groyne import output
 from groyne.check import check as check_directory
-from groyne.explain import Explainer, parse_request
+from groyne.explain import Explainer
 from groyne.explain_command import explain_lines, explain_one
+from groyne.explain_input import parse_request
 from groyne.output import Exit, Output
 from groyne.render import RenderError, render_to
 from groyne.resolve_option import Pins, parse_pins
@@ -109,14 +111,14 @@ def explain(
     labels: Labels = "",
     namespace: Namespace = "default",
     resolve: Resolve = None,
-    reveal: Annotated[bool, typer.Option("--reveal", help="Show credential values.")] = False,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Show credential values, which are *** otherwise.")] = False,
     output_: OutputOption = Output.TEXT,
 ) -> None:
     """What would become of a request, which rules were tried and why. Exit code 0 allowed, 3 refused."""
     if (request is None) == (requests is None):
         fail("give either --request 'METHOD URL' or --requests FILE", Exit.USAGE)
     workspace = judged(directory, who(template, labels, namespace))
-    explainer = Explainer(workspace, pins_of(resolve).literals)
+    explainer = Explainer(workspace, pins_of(resolve))
     if requests is not None:
         raise typer.Exit(explain_lines(explainer, lines_of(requests), reveal=reveal))
     raw = parse_request(request or "", header or (), body)
@@ -177,12 +179,12 @@ def pins_of(options: list[str] | None) -> Pins:
 
 
 def lines_of(path: Path) -> Iterable[str]:
-    if str(path) == "-":
-        return sys.stdin
+    """As bytes are: a line ends at a line feed and nowhere else."""
     try:
-        return path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        stream = sys.stdin.buffer if str(path) == "-" else path.open("rb")
     except OSError as error:
-        fail(f"{path}: {error.strerror}", Exit.USAGE)
+        fail(f"--requests {path}: {error.strerror}", Exit.USAGE)
+    return (line.decode("utf-8", "surrogateescape") for line in stream)
 
 
 def announce(env: dict[str, str], output_: Output) -> None:
@@ -202,11 +204,13 @@ def fail(message: str, code: int) -> NoReturn:
 
 def main() -> None:
     """Whatever goes wrong, the user gets a sentence: a traceback may quote what it should not."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except KeyboardInterrupt:
         sys.exit(Exit.INTERRUPTED)
-    except Exception as error:  # noqa: BLE001 - the last resort
+    except Exception as error:
         if os.environ.get("GROYNE_DEBUG"):
             raise
         output.say(f"groyne: internal error ({type(error).__name__}): please report it; GROYNE_DEBUG=1 shows where")

@@ -1,11 +1,12 @@
 """Prints explanations: one for a person or a program, or one JSON line for each line that comes in."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from rich.console import Console
 
 from groyne import output
-from groyne.explain import Explainer, Explanation, read_request
+from groyne.explain import Explainer, Explanation
+from groyne.explain_input import CONNECT, read_request, readable
 from groyne.output import Exit, Output
 from policy.request import RawRequest
 
@@ -15,7 +16,7 @@ def explain_one(explainer: Explainer, raw: RawRequest, kind: Output, *, reveal: 
     if kind is Output.JSON:
         output.print_json(explanation.as_json(reveal=reveal))
     else:
-        print_explanation(explanation, Console(highlight=False, soft_wrap=True), reveal=reveal)
+        print_explanation(explanation, output.console(), reveal=reveal)
     return explanation.exit_code
 
 
@@ -38,29 +39,36 @@ def explain_lines(explainer: Explainer, lines: Iterable[str], *, reveal: bool) -
 
 
 def print_explanation(explanation: Explanation, console: Console, *, reveal: bool) -> None:
-    answer = explanation.as_json(reveal=reveal)
-    raw = explanation.request
-    console.print(f"{raw.method} {raw.scheme}://{raw.authority}{raw.path}", markup=False)
-    said = (
-        answer["verdict"]
-        + (f" with {answer['status']}" if answer["status"] else "")
-        + (f" ({answer['reason']})" if answer["reason"] else "")
-    )
-    console.print(said, markup=False, style=output.COLOURS.get(answer["verdict"], ""))
-    if answer["body"] is not None:
-        console.print(f"  body: {answer['body']}", markup=False)
-    for name, value in answer["setHeaders"].items():
-        console.print(f"  set {name}: {output.printable(value)}", markup=False)
-    for name in answer["removeHeaders"]:
-        console.print(f"  remove {name}", markup=False)
-    inside = f"intercepted, because of {', '.join(explanation.because)}" if explanation.intercepted else "not intercepted"
-    console.print(f"TLS: {inside}" if raw.scheme == "https" else "TLS: none", markup=False)
+    for line in explanation_lines(explanation, reveal=reveal):
+        console.print(output.printable(line), markup=False, style=output.COLOURS.get(line.partition(" ")[0], ""))
     rows = [
-        (f"{trace['profile']}/{trace['rule']}", yes(trace["matched"]), yes(trace["acted"]), trace["engine"], trace["why"])
-        for trace in answer["rules"]
+        (f"{trace.profile}/{trace.rule}", yes(trace.matched), yes(trace.acted), trace.engine.value, trace.why)
+        for trace in explanation.verdict.rules
     ]
     output.print_table(("rule", "matched", "acted", "engine", "why"), rows, console=console)
 
 
-def yes(value: object) -> str:
+def explanation_lines(explanation: Explanation, *, reveal: bool) -> Iterator[str]:
+    answer = explanation.as_json(reveal=reveal)
+    yield requested(explanation.request)
+    status = f" with {answer['status']}" if answer["status"] else ""
+    reason = ": ".join(filter(None, (answer["reason"], answer["detail"])))
+    yield answer["verdict"] + status + (f" ({reason})" if reason else "")
+    if answer["body"] is not None:
+        yield f"  body: {answer['body']}"
+    yield from (f"  set {name}: {value}" for name, value in answer["setHeaders"].items())
+    yield from (f"  remove {name}" for name in answer["removeHeaders"])
+    if explanation.intercepted:
+        yield f"TLS: intercepted, because of {', '.join(explanation.because)}"
+    else:
+        yield "TLS: none" if explanation.request.scheme == "http" else "TLS: not intercepted"
+
+
+def requested(raw: RawRequest) -> str:
+    if raw.method == CONNECT:
+        return f"{CONNECT} {readable(raw.authority)}"
+    return readable(f"{raw.method} {raw.scheme}://{raw.authority}{raw.path}")
+
+
+def yes(value: bool) -> str:
     return "yes" if value else "no"

@@ -33,16 +33,22 @@ class Exit(IntEnum):
 
 def errors() -> Console:
     """Where Groyne speaks while the command has standard output for itself."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return console(stderr=True)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Says what it is given: no markup is guessed, no `:word:` becomes a picture, no line is broken."""
+    return Console(stderr=stderr, highlight=False, soft_wrap=True, emoji=False)
 
 
 def say(text: str) -> None:
-    """One line for the user, on standard error, never read as markup."""
-    errors().print(text, markup=False)
+    """One line for the user, on standard error."""
+    errors().print(printable(text), markup=False)
 
 
 def print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    """One line of ASCII: it fits every terminal's and every pipe's encoding."""
+    sys.stdout.write(json.dumps(value) + "\n")
     sys.stdout.flush()
 
 
