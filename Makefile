@@ -8,6 +8,7 @@ MAKEFLAGS += --no-builtin-rules
 
 VENV ?= .venv
 N ?= 300
+SEED ?= 1
 WORKERS ?= 2
 PY := $(VENV)/bin/python
 PYTEST := $(PY) -m pytest
@@ -23,7 +24,7 @@ FIND_PYTHON = for each in $(PYTHON) python3 python3.13 python3.12 python3.11 pyt
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z][a-zA-Z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do \
+	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do \
 		printf '  \033[36m%-13s\033[0m %s\n' "$$name" "$$text"; done
 
 .PHONY: setup
@@ -56,6 +57,19 @@ e2e: $(STAMP) ## Tests with a real Envoy, all of them
 breakout: $(STAMP) ## Attempts to get out, or at a credential
 	$(PYTEST) -v e2e/breakout
 
+.PHONY: differential
+differential: $(STAMP) ## N generated policies through a real Envoy: does it do what the evaluator says? (N=300 SEED=1)
+	$(PY) -m e2e.differential --programs $(N) --seed $(SEED)
+
+.PHONY: bench
+bench: $(STAMP) ## Requests per second with and without a policy; needs wrk
+	$(PY) -m e2e.bench
+
+.PHONY: nightly
+nightly: test ## Everything, then many more generated policies, then the benchmark
+	$(PY) -m e2e.differential --programs 3000 --seed "$$(date +%j)"
+	$(MAKE) bench
+
 .PHONY: clients
 clients: $(STAMP) ## Every client through an intercepted host; writes the table in docs/clients.md
 	rm -f .client-rows
@@ -73,14 +87,9 @@ types: $(STAMP) ## Types, strictly
 	$(VENV)/bin/mypy
 
 .PHONY: contracts
-contracts: $(STAMP) ## Imports go one way; CRDs match their models; generated pages match the code
+contracts: $(STAMP) ## Imports go one way; CRDs match their models
 	$(VENV)/bin/lint-imports
 	$(PY) -m crds check
-	$(PY) -m docs.problems check
-
-.PHONY: docs
-docs: $(STAMP) ## Write the pages that are made from code
-	$(PY) -m docs.problems write
 
 .PHONY: clean
 clean: ## Remove the virtual environment and caches
