@@ -19,7 +19,7 @@ def http_access_log(layout: Layout, scheme: str) -> list[Resource]:
                 "scheme": scheme,
                 "method": "%REQ(:METHOD)%",
                 "authority": "%REQ(:AUTHORITY):300%",
-                "path": "%PATH(NQ):2048%",
+                "path": "%PATH(NQ:PATH):2048%",
                 "status": "%RESPONSE_CODE%",
                 "route": "%ROUTE_NAME%",
                 "acted": MATCHED,

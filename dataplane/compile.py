@@ -73,7 +73,9 @@ def make_plan(selection: Selection, passthrough: Iterable[DomainPattern] = ()) -
     """`passthrough` are hosts that the template's annotation leaves end-to-end, besides those that its profiles name."""
     index = RuleIndex(selection.rules)
     passthrough = (*passthrough, *(domain for profile in selection.profiles for domain in profile.passthrough_domains))
-    patterns = {*index.patterns, *passthrough}
+    # Escaped slashes are a matter of the virtual host, so a host that may have them needs one.
+    escaped = (domain for profile in selection.profiles for domain in profile.escaped_slash_hosts)
+    patterns = {*index.patterns, *passthrough, *escaped}
     hosts = tuple(host_plan(pattern, index.covering(pattern), passthrough) for pattern in sorted(patterns))
     return Plan(selection=selection, hosts=hosts, passthrough=passthrough)
 

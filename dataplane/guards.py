@@ -13,10 +13,12 @@ from dataplane.matching import port_condition, quoted
 from dataplane.predicates import Predicate, all_of, any_of, header, header_regex, negation
 from policy.authority import LABEL, PORT, VALID_AUTHORITY
 from policy.domains import DomainPattern
+from policy.paths import AMBIGUOUS_ESCAPED, AMBIGUOUS_PATH
 
 
 def guards(pattern: DomainPattern, context: Context) -> Iterator[Entry]:
     yield Entry(condition=malformed_authority(pattern), action=refusals.builtin("MalformedHost", 400))
+    yield Entry(condition=ambiguous_path(), action=refusals.builtin("AmbiguousPath", 400))
     if not context.escaped_slashes(pattern):
         yield Entry(condition=any_of(escaped_slash()), action=refusals.builtin("EscapedSlash", 400))
     else:
@@ -29,10 +31,6 @@ def guards(pattern: DomainPattern, context: Context) -> Iterator[Entry]:
     yield from placeholder_guards(pattern, context)
 
 
-AMBIGUOUS_ESCAPED = r"(?i)\C*(?:(?:%2f|%5c)\.{0,2}(?:/|\\|%2f|%5c)\C*|(?:/|\\)\.{0,2}(?:%2f|%5c)\C*|(?:%2f|%5c)\.{1,2})"
-"""Escaped slashes beside an empty or dot segment: unescaping would take another normalisation."""
-
-
 def malformed_authority(pattern: DomainPattern) -> Predicate:
     """Short regexes where the pattern leaves little to check: there may be thousands of virtual hosts."""
     if pattern.is_any:
@@ -43,6 +41,12 @@ def malformed_authority(pattern: DomainPattern) -> Predicate:
     if pattern.is_wildcard:
         return invalid
     return all_of((negation(header(":authority", exact=virtual_host_domain(pattern), ignore_case=True)), invalid))
+
+
+def ambiguous_path() -> Predicate:
+    """What leads to the regex is cheap: nearly no request has either."""
+    suspicious = any_of((header(names.PATH_HEADER, exact="//"), header(names.PATH_HEADER, contains=";")))
+    return all_of((suspicious, header_regex(names.PATH_HEADER, AMBIGUOUS_PATH)))
 
 
 def escaped_slash() -> Iterator[Predicate]:

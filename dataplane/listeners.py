@@ -220,16 +220,20 @@ def dns_filters(dns: DnsCache) -> list[Resource]:
 
 
 def early_mutation() -> Resource:
-    """Before routing: no `x-groyne-` header of a client survives, then ours say what conditions read."""
+    """Before routing: no header of a client survives that Envoy or we take for our own, then ours say what conditions read.
+
+    Envoy drops `x-envoy-` headers only later, and reads `x-envoy-original-path` as the path wherever none is named.
+    """
     shown = f"%REQUESTED_SERVER_NAME%|%FILTER_STATE({names.CONNECT_HOST}:PLAIN)%"
-    values = {names.PATH_HEADER: "%PATH(NQ)%", names.NAMES_HEADER: shown, names.ID_HEADER: "%UNIQUE_ID%"}
+    values = {names.PATH_HEADER: "%PATH(NQ:PATH)%", names.NAMES_HEADER: shown, names.ID_HEADER: "%UNIQUE_ID%"}
+    removed = [{"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in (names.INTERNAL_PREFIX, "x-envoy-")]
     appended = [
         {"append": {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}} for key, value in values.items()
     ]
     return extension(
         "envoy.http.early_header_mutation.header_mutation",
         "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
-        mutations=[{"remove_on_match": {"key_matcher": {"prefix": names.INTERNAL_PREFIX}}}, *appended],
+        mutations=[*removed, *appended],
     )
 
 

@@ -17,7 +17,7 @@ def standard_body(reason: str, rule: Rule | None = None) -> Resource:
         "error": "request_refused",
         "host": "%REQ(:AUTHORITY)%",
         "method": "%REQ(:METHOD)%",
-        "path": "%PATH(NQ)%",
+        "path": "%PATH(NQ:PATH)%",
         "profile": literal(str(rule.profile)) if rule else "",
         "reason": reason,
         "request_id": "%REQ(X-GROYNE-ID)%",
