@@ -10,7 +10,6 @@ from dataplane import names
 from dataplane.hosts import HostRule
 from dataplane.predicates import Predicate, all_of, any_of, header, header_matches, header_regex, negation
 from policy.program import Match, PathPattern, When
-from policy.strings import MatchKind
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 WITHOUT_PORT = r"[^:]*|\[[^\]]*\]"
@@ -46,16 +45,7 @@ def header_name(name: str) -> str:
 
 def path_condition(path: PathPattern, *, unescape: bool) -> Predicate:
     plain = header_matches(names.PATH_HEADER, path.match)
-    if not unescape or path.match.kind is MatchKind.REGEX or not set(path.match.value) & {"/", "\\"}:
-        return plain
-    tail = r"\C*" if path.match.kind is MatchKind.PREFIX else ""
-    return any_of((plain, header_regex(names.PATH_HEADER, escaped_spellings(path.match.value) + tail)))
-
-
-def escaped_spellings(value: str) -> str:
-    """A regex for every way to write `value` with its slashes percent-escaped or not."""
-    spellings = {"/": r"(?:/|%2[fF])", "\\": r"(?:\\|%5[cC])"}
-    return "".join(spellings.get(character) or quoted(character) for character in value)
+    return any_of((plain, header_matches(names.UNESCAPED_HEADER, path.match))) if unescape else plain
 
 
 def quoted(character: str) -> str:

@@ -10,6 +10,7 @@ NAMES_HEADER = "x-groyne-names"
 HOST_HEADER = "x-groyne-host"
 PORT_HEADER = "x-groyne-port"
 DECISION_HEADER = "x-groyne-d"
+UNESCAPED_HEADER = "x-groyne-u"
 QUERY_HEADER = "x-groyne-q"
 TOOL_HEADER = "x-groyne-m"
 

@@ -1,7 +1,8 @@
-"""Conditions on query parameters: read by a Lua filter, because Envoy's route matchers can read nothing but headers.
+"""Conditions on query parameters and on unescaped paths: a Lua filter reads both, because route matchers only read headers.
 
-A request with a query, to a host whose rules ask for parameters, is first given a route on which the filter runs. The filter
-writes the parameters into internal headers and has the route chosen anew; conditions read those headers.
+A request with a query, to a host whose rules ask for parameters, is first given a route on which the filter runs; likewise one
+with an escaped slash, to a host that may have them and has blocks. The filter writes internal headers and has the route
+chosen anew; conditions read those headers.
 """
 
 from collections.abc import Iterable
@@ -10,7 +11,7 @@ from importlib.resources import files
 from dataplane import names, refusals
 from dataplane.entries import Entry
 from dataplane.hosts import HostRule
-from dataplane.predicates import all_of, header, header_regex, negation
+from dataplane.predicates import all_of, any_of, header, header_regex, negation
 from dataplane.tools import LUA_PER_ROUTE, waiting_slots
 from dataplane.xds import Resource, extension, message, text
 
@@ -20,14 +21,20 @@ def parameters(host_rules: Iterable[HostRule]) -> list[str]:
     return sorted({condition.name for host_rule in host_rules for entry in host_rule.entries for condition in entry.query})
 
 
-def unread_query(host_rules: list[HostRule], wanted: list[str]) -> Entry:
-    """The route of requests whose query has yet to be read. It never forwards."""
-    unread = all_of((header(":path", contains="?"), negation(header_regex(names.QUERY_HEADER, r"\C+"))))
+def blocks_paths(host_rules: Iterable[HostRule]) -> bool:
+    return any(host_rule.rule.block and entry.paths for host_rule in host_rules for entry in host_rule.entries)
+
+
+def unread_query(host_rules: list[HostRule], wanted: list[str], *, unescape: bool) -> Entry:
+    """The route of requests whose target has yet to be read. It never forwards."""
+    concerned = [header(":path", contains="?")] if wanted else []
+    concerned += [header(names.PATH_HEADER, contains=spelling, ignore_case=True) for spelling in ("%2f", "%5c")] if unescape else []
+    unread = all_of((any_of(concerned), negation(header_regex(names.QUERY_HEADER, r"\C+"))))
     route = refusals.builtin("QueryNotRead", 503)
     judged = any(host_rule.rule.mcp for host_rule in host_rules)
     waiting = {names.TOOL_LUA: message("envoy.config.route.v3.FilterConfig", config={})} if judged else {}
     route["typed_config"]["typed_per_filter_config"] = {
-        names.QUERY_LUA: message(LUA_PER_ROUTE, filter_context={"parameters": [text(name) for name in wanted]}),
+        names.QUERY_LUA: message(LUA_PER_ROUTE, filter_context={"parameters": [text(name) for name in wanted], "unescape": unescape}),
         **waiting,
         **waiting_slots(host_rules),
     }

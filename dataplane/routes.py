@@ -15,7 +15,7 @@ from dataplane.hosts import HostRule, virtual_host_domain
 from dataplane.matching import credential_condition, parameter_header, rule_condition
 from dataplane.mutations import Acting, TooManySlotsError, slot_plan
 from dataplane.predicates import Predicate, all_of, any_of, header_regex
-from dataplane.query import parameters, unread_query
+from dataplane.query import blocks_paths, parameters, unread_query
 from dataplane.tools import pending, tool_denied, tool_judge
 from dataplane.xds import Resource, extension, message
 from policy.domains import DomainPattern
@@ -64,10 +64,10 @@ def _rule_entries(pattern: DomainPattern, host_rules: list[HostRule], context: C
     asked = parameters(host_rules)
     internal = (*(parameter_header(name) for name in asked), *(f"{names.TOOL_HEADER}{number}" for number in judged.values()))
     so_far = Pending(internal=internal)
-    unescape = context.escaped_slashes(pattern)
+    unescape = context.escaped_slashes(pattern) and blocks_paths(host_rules)
     announced = False
-    if asked:
-        yield unread_query(host_rules, asked)
+    if asked or unescape:
+        yield unread_query(host_rules, asked, unescape=unescape)
     for host_rule in host_rules:
         rule = host_rule.rule
         condition = rule_condition(host_rule, context.scheme, unescape=unescape and rule.block is not None)

@@ -89,7 +89,15 @@ def admit(plan: HostPlan, context: Context, bypass: Rule | None = None) -> Resou
 
 
 def table(name: str, virtual_hosts: Iterable[Resource]) -> Resource:
-    internal = [names.PATH_HEADER, names.NAMES_HEADER, names.ID_HEADER, names.QUERY_HEADER, names.TOOL_HEADER, *ADDED_BY_ENVOY]
+    internal = [
+        names.PATH_HEADER,
+        names.NAMES_HEADER,
+        names.ID_HEADER,
+        names.UNESCAPED_HEADER,
+        names.QUERY_HEADER,
+        names.TOOL_HEADER,
+        *ADDED_BY_ENVOY,
+    ]
     return message(
         ROUTE_CONFIGURATION,
         name=name,

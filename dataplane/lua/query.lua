@@ -1,6 +1,7 @@
 -- In: the path, and the route's filter context, which lists the names of query parameters that conditions read.
 -- Out: `x-groyne-q-<name in hex>` holds the first occurrence of each that is there, percent-decoded, and `x-groyne-q` is
--- `read`. Then the route is chosen anew. It means what policy/normalise.py's parse_query means; change both.
+-- `read`. Where the context says `unescape`, `x-groyne-u` holds the path with its escaped slashes as slashes.
+-- Then the route is chosen anew. It means what policy/normalise.py's parse_query means; change both.
 
 local char, match, gmatch, gsub, format, byte = string.char, string.match, string.gmatch, string.gsub, string.format, string.byte
 
@@ -36,6 +37,10 @@ function envoy_on_request(handle)
     if found[name] then
       headers:replace("x-groyne-q-" .. hexadecimal(name), found[name])
     end
+  end
+  if context:get("unescape") then
+    local path = match(headers:get(":path") or "", "^[^?]*")
+    headers:replace("x-groyne-u", (gsub(gsub(path, "%%2[fF]", "/"), "%%5[cC]", "/")))
   end
   headers:replace("x-groyne-q", "read")
   handle:clearRouteCache()
