@@ -5,7 +5,9 @@ blocks its host, or changes whether it is intercepted. A broken edit is reported
 """
 
 import asyncio
+from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
 
 from watchfiles import awatch
 
@@ -17,16 +19,20 @@ from groyne.session import Session
 from groyne.workspace import Workspace, read_workspace
 
 DEBOUNCE_MS = 60
+Hide = Callable[[Iterable[Path]], object]
 
 
-async def obey_edits(session: Session, relay: Relay) -> None:
+async def obey_edits(session: Session, relay: Relay, hide: Hide) -> None:
+    """`hide` covers files that an edit made secret."""
     async for _ in awatch(session.spec.directory, debounce=DEBOUNCE_MS * 5, step=DEBOUNCE_MS, recursive=True):
-        await take_effect(session, relay)
+        await take_effect(session, relay, hide)
 
 
-async def take_effect(session: Session, relay: Relay) -> None:
+async def take_effect(session: Session, relay: Relay, hide: Hide) -> None:
     spec, before = session.spec, session.workspace
     workspace = await asyncio.to_thread(read_workspace, spec.directory, spec.who, spec.environ, last_good=before.good)
+    if added := [path for path in workspace.credentials.files if path not in before.credentials.files]:
+        hide(added)
     report_problems(before, workspace)
     if any(located.problem.reason == "TemplateNotFound" for located in workspace.problems):
         return

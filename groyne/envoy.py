@@ -69,6 +69,8 @@ class Envoy:
             env={"PATH": os.defpath},
             preexec_fn=_die_with_parent,
             umask=0o077,
+            # Not in the command's process group: Ctrl-C is the command's, and Envoy outlives it by its last log lines.
+            start_new_session=True,
         )
         envoy = cls(directory, process)
         try:

@@ -8,13 +8,13 @@ and the audit follows Envoy's log.
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from groyne import output
 from groyne.audit import Audit
-from groyne.edits import obey_edits
+from groyne.edits import Hide, obey_edits
 from groyne.environment.proxy_env import client_environment
 from groyne.isolation.launch import Sandboxed, launch
 from groyne.isolation.relay import Relay, open_relay
@@ -66,7 +66,7 @@ async def isolated(session: Session) -> int:
             env=environment(session, f"http://127.0.0.1:{INSIDE_PORT}", isolated=True),
             cwd=_cwd(),
             session=dict(spec.environ),
-            hidden_paths=(session.directory.private, *session.workspace.credentials.files, *([spec.audit] if spec.audit else [])),
+            hidden_paths=(session.directory.everyones, *session.workspace.credentials.files, *([spec.audit] if spec.audit else [])),
             read_only_paths=(spec.directory, session.directory.public),
             proxy_port=INSIDE_PORT,
         )
@@ -84,7 +84,7 @@ async def isolated(session: Session) -> int:
 
 
 async def _attended(session: Session, relay: Relay, launched: Sandboxed) -> int:
-    async with attending(session, relay):
+    async with attending(session, relay, launched.hide):
         return await launched.wait()
 
 
@@ -122,11 +122,16 @@ async def serve(session: Session, announce: Announce) -> int:
     return output.Exit.OK
 
 
+def _nothing_to_hide(_: Iterable[Path]) -> object:
+    """Without a wall every file stays readable."""
+    return None
+
+
 class attending:  # noqa: N801 - reads as a verb where it is used
     """While something runs: the audit follows, edits are obeyed, and the relay is closed in the end."""
 
-    def __init__(self, session: Session, relay: Relay) -> None:
-        self._session, self._relay = session, relay
+    def __init__(self, session: Session, relay: Relay, hide: Hide = _nothing_to_hide) -> None:
+        self._session, self._relay, self._hide = session, relay, hide
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> None:
@@ -134,7 +139,7 @@ class attending:  # noqa: N801 - reads as a verb where it is used
         await self._group.__aenter__()
         self._tasks = [
             self._group.create_task(follow(self._session)),
-            self._group.create_task(obey_edits(self._session, self._relay)),
+            self._group.create_task(obey_edits(self._session, self._relay, self._hide)),
             self._group.create_task(watch_envoy(self._session)),
         ]
 

@@ -23,6 +23,11 @@ class RunDirectory:
     private: Path
     public: Path
 
+    @property
+    def everyones(self) -> Path:
+        """Where all runs of this user are."""
+        return self.private.parent.parent
+
     def write(self, name: str, text: str) -> None:
         """Replaces a file as a whole, by rename, so that Envoy sees the old one or the new one."""
         replace_file(self.private / name, text.encode(), 0o600)
