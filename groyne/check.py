@@ -10,8 +10,11 @@ from rich.progress import Progress
 from crds import Problem
 from dataplane.compile import make_plan
 from dataplane.interception import Handling
-from groyne import output
+from groyne import clock, output
+from groyne.at_rule import at_rule
+from groyne.notes import plain_http_notes, source_notes
 from groyne.output import Exit, Output
+from groyne.own_ca import ca_problems
 from groyne.selections import every_selection
 from groyne.workspace import Who, Workspace, read_workspace
 from manifests.located import LocatedProblem
@@ -21,11 +24,18 @@ UNRESOLVED = frozenset(
 )
 """Not fatal, since the rule stands; but a run would miss a credential, so `check` does not pass."""
 
+BLIND = Problem(
+    reason="InterceptionUnavailable",
+    message="this rule must look inside TLS to hosts that no certificate can name, so https to every other host is refused: "
+    "name the hosts (`api.example.com`, `*.example.com`), or limit the rule with `schemes: [http]`",
+    fatal=False,
+)
+
 
 def check(directory: Path, kind: Output) -> Exit:
     """Prints the problems; exit code 1 where one is an error or a credential is missing."""
     workspace = read_with_progress(directory)
-    problems = sorted({*workspace.problems, *judged(workspace, directory)}, key=lambda located: located.order)
+    problems = sorted({*workspace.problems, *judged(workspace)}, key=lambda located: located.order)
     failing = [located for located in problems if located.problem.fatal or located.problem.reason in UNRESOLVED]
     if kind is Output.JSON:
         output.print_json([located.as_json() for located in problems])
@@ -45,15 +55,14 @@ def read_with_progress(directory: Path) -> Workspace:
         )
 
 
-def judged(workspace: Workspace, directory: Path) -> Iterator[LocatedProblem]:
-    """What only shows once it is known who is selected: credentials of every profile, hosts that cannot be intercepted."""
+def judged(workspace: Workspace) -> Iterator[LocatedProblem]:
+    """What only shows once it is known who is selected, and notes."""
+    manifests = workspace.manifests
+    yield from ca_problems(workspace, clock.now())
+    yield from source_notes(manifests)
     for selection, credentials in every_selection(workspace, dict(os.environ)):
         yield from credentials.problems
-        for host in make_plan(selection).hosts:
-            if host.handling is Handling.REFUSE:
-                rules = ", ".join(host.because)
-                message = (
-                    f"{rules} must look inside TLS to hosts that no certificate can name; https to every other host is refused: "
-                    "name the hosts (`api.example.com`, `*.example.com`), or limit the rule with `schemes: [http]`"
-                )
-                yield LocatedProblem(problem=Problem(reason="InterceptionUnavailable", message=message, fatal=False), file=str(directory))
+        yield from plain_http_notes(manifests, selection)
+        rules = {rule.id: rule for rule in selection.rules}
+        blind = {name for host in make_plan(selection).hosts if host.handling is Handling.REFUSE for name in host.because}
+        yield from (at_rule(manifests, rules[name], BLIND) for name in blind)

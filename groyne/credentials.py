@@ -11,10 +11,11 @@ from pathlib import Path
 
 from crds import Problem, Secret
 from crds.annotations import VALUE_FROM
+from groyne.at_rule import at_rule
 from groyne.environment import sources
 from manifests.load import Loaded, Manifests
 from manifests.located import LocatedProblem
-from policy.program import Program, Rule, SecretKeyRef, Selection
+from policy.program import Program, SecretKeyRef, Selection
 from policy.reasons import Reason
 from policy.references import SecretUse, check_credential, refusal, secret_refs, withhold
 
@@ -34,9 +35,44 @@ class Credentials:
     problems: tuple[LocatedProblem, ...] = ()
 
 
-def resolve_credentials(manifests: Manifests, program: Program, selection: Selection, environ: Mapping[str, str]) -> Credentials:
+class Values:
+    """Each Secret key's value, read once: a source may be a command."""
+
+    def __init__(self, manifests: Manifests, environ: Mapping[str, str]) -> None:
+        self._manifests, self._environ = manifests, environ
+        self._read: dict[SecretKeyRef, str | Problem] = {}
+
+    def of(self, ref: SecretKeyRef) -> str | Problem:
+        if ref not in self._read:
+            self._read[ref] = self._value(ref)
+        return self._read[ref]
+
+    def _value(self, ref: SecretKeyRef) -> str | Problem:
+        value = self.read(ref.namespace or "", ref.name, ref.key)
+        return value if isinstance(value, Problem) else check_credential(value)
+
+    def read(self, namespace: str, name: str, key: str) -> bytes | Problem:
+        """The bytes of any key, whatever they are for."""
+        loaded = self._manifests.secrets.get((namespace, name))
+        if loaded is None:
+            return Problem(reason=Reason.SECRET_NOT_FOUND, message=f"there is no Secret {namespace}/{name} here", fatal=False)
+        value = self._bytes(loaded, key)
+        if value is None:
+            message = f"Secret {namespace}/{name} has no key {key}: add it under `stringData`"
+            return Problem(reason=Reason.SECRET_KEY_NOT_FOUND, message=message, fatal=False)
+        return value
+
+    def _bytes(self, loaded: Loaded[Secret], key: str) -> bytes | Problem | None:
+        source = loaded.object.metadata.annotations.get(VALUE_FROM + key)
+        if source is None:
+            return loaded.object.values.get(key)
+        return sources.resolve(key, source, manifest_directory=Path(loaded.source.file).parent, environ=self._environ)
+
+
+def resolve_credentials(
+    manifests: Manifests, program: Program, selection: Selection, environ: Mapping[str, str], values: Values
+) -> Credentials:
     """`Credentials.selection` is the selection less what it may not use: such a reference is withheld and never has a value."""
-    values = _Values(manifests, environ)
     missing: dict[str, Problem] = {}
     usable: dict[SecretKeyRef, str] = {}
     uses = secret_refs(selection)
@@ -52,8 +88,12 @@ def resolve_credentials(manifests: Manifests, program: Program, selection: Selec
         by_name={str(ref): value for ref in references(program, selection) if isinstance(value := values.of(ref), str)},
         names={use.rule.id: str(use.ref) for use in uses},
         files=tuple(hidden_files(manifests, environ)),
-        problems=tuple(located(manifests, use.rule, missing[use.rule.id]) for use in uses if use.rule.id in missing),
+        problems=tuple(at_rule(manifests, use.rule, at_reference(missing[use.rule.id])) for use in uses if use.rule.id in missing),
     )
+
+
+def at_reference(problem: Problem) -> Problem:
+    return replace(problem, field="actions.tokenTransformation.credentialRef", fatal=False)
 
 
 def references(program: Program, selection: Selection) -> list[SecretKeyRef]:
@@ -65,44 +105,6 @@ def references(program: Program, selection: Selection) -> list[SecretKeyRef]:
 def refused(manifests: Manifests, use: SecretUse) -> Problem | None:
     loaded = manifests.secrets.get((use.ref.namespace or "", use.ref.name))
     return refusal(use.rule, use.ref, loaded.object.metadata.annotations) if loaded else None
-
-
-def located(manifests: Manifests, rule: Rule, problem: Problem) -> LocatedProblem:
-    """At the rule's reference, in its profile's file."""
-    loaded = manifests.profiles.get((rule.profile.namespace, rule.profile.name))
-    place = f"spec.rules[{rule.index}].actions.tokenTransformation.credentialRef"
-    if loaded is None:
-        return LocatedProblem(problem=replace(problem, field=place), file="", kind=rule.profile.kind, name=rule.profile.name)
-    return loaded.locate(replace(problem, field=place, fatal=False))
-
-
-class _Values:
-    """Each Secret key's value, read once: a source may be a command."""
-
-    def __init__(self, manifests: Manifests, environ: Mapping[str, str]) -> None:
-        self._manifests, self._environ = manifests, environ
-        self._read: dict[SecretKeyRef, str | Problem] = {}
-
-    def of(self, ref: SecretKeyRef) -> str | Problem:
-        if ref not in self._read:
-            self._read[ref] = self._value(ref)
-        return self._read[ref]
-
-    def _value(self, ref: SecretKeyRef) -> str | Problem:
-        loaded = self._manifests.secrets.get((ref.namespace or "", ref.name))
-        if loaded is None:
-            return Problem(reason=Reason.SECRET_NOT_FOUND, message=f"there is no Secret {ref.namespace}/{ref.name} here", fatal=False)
-        value = self._bytes(loaded, ref.key)
-        if value is None:
-            message = f"Secret {ref.namespace}/{ref.name} has no key {ref.key}: add it under `stringData`"
-            return Problem(reason=Reason.SECRET_KEY_NOT_FOUND, message=message, fatal=False)
-        return value if isinstance(value, Problem) else check_credential(value)
-
-    def _bytes(self, loaded: Loaded[Secret], key: str) -> bytes | Problem | None:
-        source = loaded.object.metadata.annotations.get(VALUE_FROM + key)
-        if source is None:
-            return loaded.object.values.get(key)
-        return sources.resolve(key, source, manifest_directory=Path(loaded.source.file).parent, environ=self._environ)
 
 
 def hidden_files(manifests: Manifests, environ: Mapping[str, str]) -> Iterator[Path]:

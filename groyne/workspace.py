@@ -11,7 +11,7 @@ from pathlib import Path
 from controller.compile.identity import template_identity
 from crds import Problem, SandboxTemplate
 from crds.annotations import read as read_annotations
-from groyne.credentials import Credentials, resolve_credentials
+from groyne.credentials import Credentials, Values, resolve_credentials
 from manifests.load import DEFAULT_NAMESPACE, Manifests, Progress, load
 from manifests.located import LocatedProblem
 from policy.compile import compile_program
@@ -34,6 +34,7 @@ class Workspace:
     program: Program
     selection: Selection
     credentials: Credentials
+    values: Values = field(repr=False)
     problems: tuple[LocatedProblem, ...]
     template: SandboxTemplate | None = None
     good: Mapping[ProfileRef, Profile] = field(default_factory=dict)
@@ -72,13 +73,15 @@ def read_workspace(
         template = None
     identity = template_identity(template) if template else Identity(namespace=who.namespace, labels=who.labels)
     selection = program.select(identity)
-    credentials = resolve_credentials(manifests, program, selection, environ)
+    values = Values(manifests, environ)
+    credentials = resolve_credentials(manifests, program, selection, environ, values)
     problems += credentials.problems
     return Workspace(
         manifests=manifests,
         program=program,
         selection=credentials.selection,
         credentials=credentials,
+        values=values,
         template=template,
         problems=tuple(sorted(dict.fromkeys(problems), key=lambda located: located.order)),
         good={profile.ref: profile for profile in program.profiles},
