@@ -30,7 +30,7 @@ spec:
       paths: [{{type: Regex, value: "/git-receive-pack$|^/forbidden"}}]
     actions: {{block: {{statusCode: 403, body: refused by policy}}}}
   - name: key
-    match: [{{domains: [{HOST}]}}]
+    match: [{{domains: [{HOST}], schemes: [https]}}]
     actions:
       tokenTransformation:
         credentialRef: {{secret: {{name: key}}}}

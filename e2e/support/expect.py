@@ -3,7 +3,8 @@
     options: [--labels, team=web]     more arguments for groyne
     environment: {NAME: value}        of Groyne, not of the command
     prepare: [sh, make-ca.sh]         run in the example's directory first
-    problems: [SecretNotFound]        reasons that `groyne check` reports; none where the key is missing
+    problems: [SecretNotFound]        reasons for which `groyne check` exits with 1; none where the key is missing
+    notes: [SourceReachable]          reasons that it reports besides
     requests:
     - name: what is shown
       request: GET https://host/path
@@ -59,6 +60,7 @@ class Example:
     environment: dict[str, str] = field(default_factory=dict)
     prepare: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def policy(self) -> Path:
@@ -71,7 +73,7 @@ class Example:
 
 def read(directory: Path) -> Example:
     raw = YAML(typ="safe").load(directory / "expect.yaml")
-    unknown = raw.keys() - {"options", "environment", "prepare", "problems", "requests"}
+    unknown = raw.keys() - {"options", "environment", "prepare", "problems", "notes", "requests"}
     assert not unknown, f"{directory.name}: what is {unknown}?"
     return Example(
         directory=directory,
@@ -80,6 +82,7 @@ def read(directory: Path) -> Example:
         environment=dict(raw.get("environment", {})),
         prepare=tuple(raw.get("prepare", ())),
         problems=tuple(raw.get("problems", ())),
+        notes=tuple(raw.get("notes", ())),
     )
 
 

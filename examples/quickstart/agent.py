@@ -29,9 +29,7 @@ def main() -> None:
     print(flush=True)
 
 
-def tell(
-    what: str, host: str, method: str, path: str, body: object = None, *, key: bool = False
-) -> None:
+def tell(what: str, host: str, method: str, path: str, body: object = None, *, key: bool = False) -> None:
     print(f"\n{BOLD}agent: I {what}{PLAIN}\n       {method} https://{host}{path}", flush=True)
     headers = {"Authorization": f"Bearer {KEY}"} if key else {}
     try:
