@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Mapping
 
 from dataplane.hosts import HostRule
-from dataplane.interception import Handling, HostPlan, name_decisions
+from dataplane.interception import Handling, HostPlan, name_decisions, passes_unread
 from dataplane.literals import NOT_PUBLIC_IPV4
 from dataplane.predicates import Predicate, any_of, negation, regex
 from dataplane.xds import NETWORK, Resource, extension
@@ -84,11 +84,19 @@ def judge_names(hosts: Hosts, plans: Mapping[DomainPattern, HostPlan]) -> Resour
     return rbac("names", {"matcher_list": {"matchers": [refuse]}, "on_no_match": {"matcher": tree}})
 
 
-def judge_addresses(hosts: Hosts, plans: Mapping[DomainPattern, HostPlan]) -> Resource:
-    """An RBAC filter for connections without a name: the address takes its place."""
-    leaves = {pattern: judge_port(rules, plans[pattern]) for pattern, rules in hosts.items()}
+def judge_addresses(hosts: Hosts, plans: Mapping[DomainPattern, HostPlan], *, unread: bool) -> Resource:
+    """An RBAC filter for connections without a name: the address takes its place.
+
+    `unread` is for what is neither TLS nor HTTP, or was silent until Envoy stopped waiting: where more than host and port is
+    judged, it might still become what would have been judged.
+    """
+    judged = {pattern: rules for pattern, rules in hosts.items() if pattern.is_ip or pattern.is_any}
+    leaves = {
+        pattern: judge_port(rules, plans[pattern]) if passes_unread(rules) or not unread else deny("refused", "NotJudgeable")
+        for pattern, rules in judged.items()
+    }
     other = leaves.pop(DomainPattern(text="*"))
-    addresses = {pattern.text: leaf for pattern, leaf in leaves.items() if pattern.is_ip}
+    addresses = {pattern.text: leaf for pattern, leaf in leaves.items()}
     return rbac("addresses", exact_map("DestinationIPInput", addresses, other))
 
 

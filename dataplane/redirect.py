@@ -7,7 +7,7 @@
   anything else                as TLS without a name
 
 Which chain a connection takes stands in the listener, and changes only with the set of intercepted hosts. What the rules say
-of names and addresses is two filters in files of their own, so that an edited rule neither touches the listener nor cuts a stream.
+of names and addresses are filters in files of their own, so that an edited rule neither touches the listener nor cuts a stream.
 A connection that was not redirected (another pod's, or Envoy's own in a circle) is closed in every chain.
 """
 
@@ -27,7 +27,11 @@ from dataplane.xds import NETWORK, TYPE, Resource, extension, message
 ORIGINAL_CLUSTER = "original"
 NAMES_FILE = "ecds-names.json"
 ADDRESSES_FILE = "ecds-addresses.json"
+RAW_FILE = "ecds-raw.json"
 RBAC = "envoy.extensions.filters.network.rbac.v3.RBAC"
+HASHABLE = "envoy.hashable_string"
+"""Connections into internal listeners are pooled by their shared state, but only by what can be hashed: otherwise one that was
+made for a name may be handed to another."""
 EARLY = 16384
 """A client's first flight is held back until it is judged; a TLS hello with post-quantum keys needs two kilobytes."""
 TLS, PASS, ADDRESS, UNNAMED, HTTP, RAW, REFUSED = "tls", "pass", "address", "unnamed", "http", "raw", "refused"
@@ -87,7 +91,7 @@ def chains(redirect: Redirect, layout: Layout, dns: DnsCache, leafs: int) -> lis
         {"name": REFUSED, "filters": [closed()]},
     ]
     if redirect.raw:
-        found.append(chain(RAW, [judge("addresses", ADDRESSES_FILE, layout), to_cluster(ORIGINAL_CLUSTER, hold_back=redirect.hold_back)]))
+        found.append(chain(RAW, [judge("raw", RAW_FILE, layout), to_cluster(ORIGINAL_CLUSTER, hold_back=redirect.hold_back)]))
         found.append(chain(UNNAMED, [judge("addresses", ADDRESSES_FILE, layout), to_cluster(ORIGINAL_CLUSTER, hold_back=True)]))
     if leafs:
         inside = tls_chain(layout, dns, leafs)
@@ -151,7 +155,7 @@ def set_state(values: dict[str, str], *, shared: bool = False) -> Resource:
         {
             "object_key": key,
             "format_string": {"text_format_source": {"inline_string": value}},
-            "factory_key": "envoy.string",
+            "factory_key": HASHABLE,
             **({"shared_with_upstream": "ONCE"} if shared else {}),
         }
         for key, value in values.items()

@@ -13,9 +13,10 @@ from dataplane.clusters import clusters
 from dataplane.compile import Configuration, Options, Pair, Plan, discovery, dump, route_files, secret_files, with_literals
 from dataplane.connections import Hosts, judge_addresses, judge_names
 from dataplane.hosts import RuleIndex
-from dataplane.interception import Handling, HostPlan, name_decisions, refuses_unjudgeable
+from dataplane.interception import Handling, HostPlan, name_decisions, passes_unread, refuses_unjudgeable
 from dataplane.listeners import DnsCache, pass_listener
-from dataplane.redirect import ADDRESSES_FILE, NAMES_FILE, Families, Redirect, judge_resource, original_cluster, redirect_listener
+from dataplane.literals import NOT_PUBLIC_RANGES
+from dataplane.redirect import ADDRESSES_FILE, NAMES_FILE, RAW_FILE, Families, Redirect, judge_resource, original_cluster, redirect_listener
 from dataplane.secrets import Layout
 from dataplane.xds import Resource
 from policy.program import SecretKeyRef
@@ -45,7 +46,7 @@ class SidecarOptions:
     port: int = 15001
     families: Families = Families.DUAL
     admin_socket: str = ADMIN_SOCKET
-    dns: DnsCache = field(default_factory=DnsCache)
+    dns: DnsCache = field(default_factory=lambda: DnsCache(refused=NOT_PUBLIC_RANGES))
     allowed: tuple[str, ...] = ()
 
 
@@ -81,7 +82,8 @@ def refuses_address(plan: Plan, hosts: list[HostPlan]) -> bool:
     index = RuleIndex(plan.selection.rules)
     judged = [host for host in hosts if host.pattern.is_ip or host.pattern.is_any]
     decisions = (decision for host in judged for decision in name_decisions(index.covering(host.pattern)))
-    return any(host.handling is not Handling.PASS for host in judged) or any(decision.refused_by for decision in decisions)
+    unread = all(host.handling is Handling.PASS and passes_unread(index.covering(host.pattern)) for host in judged)
+    return not unread or any(decision.refused_by for decision in decisions)
 
 
 def used_tables(leafs: tuple[Pair, ...]) -> tuple[str, ...]:
@@ -92,7 +94,11 @@ def judge_files(plan: Plan, hosts: list[HostPlan]) -> dict[str, str]:
     index = RuleIndex(plan.selection.rules)
     rules: Hosts = {host.pattern: index.covering(host.pattern) for host in hosts}
     plans = {host.pattern: host for host in hosts}
-    judges = {NAMES_FILE: ("names", judge_names(rules, plans)), ADDRESSES_FILE: ("addresses", judge_addresses(rules, plans))}
+    judges = {
+        NAMES_FILE: ("names", judge_names(rules, plans)),
+        ADDRESSES_FILE: ("addresses", judge_addresses(rules, plans, unread=False)),
+        RAW_FILE: ("raw", judge_addresses(rules, plans, unread=True)),
+    }
     return {file: dump(discovery(name, [judge_resource(name, judge)])) for file, (name, judge) in judges.items()}
 
 

@@ -132,6 +132,13 @@ def test_without_leafs_what_needs_one_is_refused():
     assert "upstream-roots.pem" not in written["cds.json"]
 
 
+def test_raw_bytes_pass_only_where_nothing_but_host_and_port_is_judged():
+    """A rule on requests to any host: silence or raw bytes may be a request in the making."""
+    written = files(plan(block("posts", "*", methods=["POST"], schemes=["http"])))
+    assert ["ALLOW", "passed"] not in actions(written, "ecds-raw.json")
+    assert ["ALLOW", "passed"] in actions(written, "ecds-addresses.json")
+
+
 def test_nothing_unjudgeable_passes_where_everything_is_blocked():
     """A block of `*` takes the chains away that would pass raw bytes on."""
     names = {chain["name"] for chain in listener(files(POLICIES["deny by default"]))["filter_chains"]}

@@ -18,6 +18,7 @@ import pytest
 from dataplane.certificates import make_ca, make_leaf
 from dataplane.compile import Pair, Plan
 from dataplane.listeners import DnsCache
+from dataplane.literals import NOT_PUBLIC_RANGES
 from dataplane.redirect import Families
 from dataplane.sidecar import SidecarOptions, VolumeLayout, compile_sidecar
 from policy.program import SecretKeyRef
@@ -63,7 +64,8 @@ def files_of(policy: Plan, directory: Path, **options: Any) -> dict[str, str]:
     if policy.intercepted_names:
         leaf = make_leaf(authority, policy.intercepted_names, now=NOW)
         leafs = [Pair(certificate=leaf.cert_pem, key=leaf.key_pem)]
-    chosen = SidecarOptions(layout=layout, admin_socket=str(directory / "admin.sock"), dns=DnsCache(resolver=pod.RESOLVER), **options)
+    dns = DnsCache(resolver=pod.RESOLVER, refused=NOT_PUBLIC_RANGES)
+    chosen = SidecarOptions(layout=layout, admin_socket=str(directory / "admin.sock"), dns=dns, **options)
     credentials = {SecretKeyRef(namespace=NAMESPACE, name="key", key="apiKey"): TOKEN}
     return dict(compile_sidecar(policy, credentials, tuple(leafs), chosen).files)
 
