@@ -3,6 +3,7 @@
 It names routes and actions (which carry rule ids), never values, and leaves the query out. Envoy escapes what clients send.
 """
 
+from dataplane import names
 from dataplane.secrets import Layout
 from dataplane.xds import Resource, extension
 
@@ -33,18 +34,21 @@ def http_access_log(layout: Layout, scheme: str) -> list[Resource]:
 
 
 def tcp_access_log(layout: Layout) -> list[Resource]:
-    """Connections inside a tunnel; intercepted HTTP in them is logged by its requests."""
+    """Connections inside a tunnel; HTTP in them is logged by its requests. `route` is what the CONNECT was admitted by."""
     return [
         file_log(
             layout,
             {
                 "time": "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%",
-                "tunnel": "%FILTER_STATE(groyne.connect_host:PLAIN)%",
+                "tunnel": f"%FILTER_STATE({names.CONNECT_HOST}:PLAIN)%",
+                "port": f"%FILTER_STATE({names.CONNECT_PORT}:PLAIN)%",
+                "route": f"%FILTER_STATE({names.CONNECT_ROUTE}:PLAIN)%",
                 "sni": "%REQUESTED_SERVER_NAME%",
                 "chain": "%FILTER_CHAIN_NAME%",
                 "details": "%CONNECTION_TERMINATION_DETAILS%",
                 "flags": "%RESPONSE_FLAGS%",
                 "tls": "%DOWNSTREAM_TRANSPORT_FAILURE_REASON%",
+                "handshake": "%DOWNSTREAM_HANDSHAKE_DURATION%",
                 "ms": "%DURATION%",
             },
         )

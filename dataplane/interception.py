@@ -96,6 +96,13 @@ def name_decisions(host_rules: Iterable[HostRule]) -> list[NameDecision]:
     return decisions
 
 
+def passes_unread(host_rules: Iterable[HostRule]) -> bool:
+    """Whether bytes of any kind may go to an admitted host: nothing but name and port is judged, alike in TLS and in the clear."""
+    rules = list(host_rules)
+    changed = any(found.rule.headers or found.rule.token or found.rule.mcp for found in rules)
+    return not changed and not any(entry.needs_request or entry.schemes for found in rules for entry in found.entries)
+
+
 def decided_ports(entries: Iterable[Match]) -> tuple[int, ...] | None:
     wanted = [entry.ports for entry in entries]
     if not wanted:

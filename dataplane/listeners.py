@@ -92,7 +92,7 @@ def pass_listener(layout: Layout, dns: DnsCache, *, raw: bool, pinned: bool = Fa
     """Behind CONNECT to any other host: TLS whose SNI is the CONNECT's host, plain HTTP, and raw TCP where the policy has it."""
     onward = to_shown_host(dns.pinned, names.TCP_CLUSTER + names.PINNED) if pinned else to_shown_host(dns)
     tls = {"name": "tls", "filter_chain_match": {"transport_protocol": "tls"}, "filters": [same_name(), *onward]}
-    default = {"default_filter_chain": {"name": "raw", "filters": onward}} if raw else {}
+    default = {"default_filter_chain": {"name": names.RAW, "filters": [raw_admitted(), *onward]}} if raw else {}
     return internal_listener(names.PASS + (names.PINNED if pinned else ""), [tls, http_chain(layout, dns)], layout, **default)
 
 
@@ -139,13 +139,27 @@ def http_chain(layout: Layout, dns: DnsCache) -> Resource:
 def same_name() -> Resource:
     """Envoy dials the CONNECT's host; an SNI that names another one is refused."""
     server_name = {"select_expr": {"operand": {"ident_expr": {"name": "connection"}}, "field": "requested_server_name"}}
-    key = {"const_expr": {"string_value": names.CONNECT_HOST}}
-    connect = call("_[_]", {"ident_expr": {"name": "filter_state"}}, key)
     none = call("_==_", server_name, {"const_expr": {"string_value": ""}})
-    condition = call("_||_", none, call("_==_", call("bytes", server_name), connect))
+    return only_where("same-name", call("_||_", none, call("_==_", call("bytes", server_name), state_of(names.CONNECT_HOST))))
+
+
+def raw_admitted() -> Resource:
+    """Silence, or bytes that are neither TLS nor HTTP, end here unless nothing but the host's name is ever judged.
+
+    Otherwise a client that says nothing until Envoy stops waiting could then say what would have been judged.
+    """
+    raw = call("bytes", {"const_expr": {"string_value": names.RAW}})
+    return only_where("raw", call("_==_", raw, state_of(names.CONNECT_RAW)))
+
+
+def state_of(key: str) -> Resource:
+    return call("_[_]", {"ident_expr": {"name": "filter_state"}}, {"const_expr": {"string_value": key}})
+
+
+def only_where(name: str, condition: Resource) -> Resource:
     policy = {"permissions": [{"any": True}], "principals": [{"any": True}], "condition": condition}
     kind = "envoy.extensions.filters.network.rbac.v3.RBAC"
-    return extension(NETWORK + "rbac", kind, stat_prefix="names", rules={"action": "ALLOW", "policies": {"same-name": policy}})
+    return extension(NETWORK + "rbac", kind, stat_prefix="names", rules={"action": "ALLOW", "policies": {name: policy}})
 
 
 def call(function: str, *arguments: Resource) -> Resource:
@@ -195,16 +209,21 @@ def lua_filter(name: str, script: str) -> Resource:
 
 
 def connect_state() -> Resource:
-    """Carries the CONNECT's host and port into the internal listener."""
-    values = {names.CONNECT_HOST: names.HOST_HEADER, names.CONNECT_PORT: names.PORT_HEADER}
+    """Carries what the CONNECT named and what was decided about it into the internal listener."""
+    values = {
+        names.CONNECT_HOST: f"%REQ({names.HOST_HEADER})%",
+        names.CONNECT_PORT: f"%REQ({names.PORT_HEADER})%",
+        names.CONNECT_RAW: f"%REQ({names.RAW_HEADER})%",
+        names.CONNECT_ROUTE: "%ROUTE_NAME%",
+    }
     states = [
         {
             "object_key": key,
-            "format_string": {"text_format_source": {"inline_string": f"%REQ({header})%"}},
+            "format_string": {"text_format_source": {"inline_string": value}},
             "shared_with_upstream": "ONCE",
-            "factory_key": "envoy.string",
+            "factory_key": "envoy.hashable_string",
         }
-        for key, header in values.items()
+        for key, value in values.items()
     ]
     kind = "envoy.extensions.filters.http.set_filter_state.v3.Config"
     return {**extension(names.CONNECT_STATE, kind, on_request_headers=states), "disabled": True}

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataplane import names, refusals
 from dataplane.entries import Context, Entry, first_match
 from dataplane.hosts import HostRule
-from dataplane.interception import Handling, HostPlan, name_decisions
+from dataplane.interception import Handling, HostPlan, name_decisions, passes_unread
 from dataplane.predicates import all_of, any_of, header, negation
 from dataplane.routes import virtual_host
+from dataplane.tools import LUA_PER_ROUTE
 from dataplane.xds import Resource, extension, message
 from policy.domains import DomainPattern
 from policy.program import Rule
@@ -64,24 +65,25 @@ def nested_connect() -> list[Entry]:
 
 
 def connect_entries(host_rules: tuple[HostRule, ...], plan: HostPlan, context: Context) -> Iterable[Entry]:
+    raw = passes_unread(host_rules)
     for decision in name_decisions(host_rules):
         rule = decision.refused_by
         if rule is not None and rule.block is not None:
             answer = refusals.by_rule(rule, rule.block, "Blocked", connect=True)
             yield Entry(condition=all_of((CONNECT, decision.condition)), action=answer)
         else:
-            yield Entry(condition=all_of((CONNECT, decision.condition)), action=admit(plan, context, decision.admitted_by))
-    yield Entry(condition=CONNECT, action=admit(plan, context))
+            yield Entry(condition=all_of((CONNECT, decision.condition)), action=admit(plan, context, decision.admitted_by, raw=raw))
+    yield Entry(condition=CONNECT, action=admit(plan, context, raw=raw))
 
 
-def admit(plan: HostPlan, context: Context, bypass: Rule | None = None) -> Resource:
+def admit(plan: HostPlan, context: Context, bypass: Rule | None = None, *, raw: bool) -> Resource:
     if plan.handling is Handling.REFUSE:
         return refusals.builtin("InterceptionUnavailable", 403, connect=True)
     cluster = names.INTERCEPT if intercepted(plan) else names.PASS + (names.PINNED if context.pinned else "")
     upgrade = {"upgrade_type": "CONNECT", "connect_config": {}}
     route = {"cluster": cluster, "timeout": "0s", "idle_timeout": "0s", "upgrade_configs": [upgrade]}
     filters = {
-        names.CONNECT_LUA: message("envoy.config.route.v3.FilterConfig", config={}),
+        names.CONNECT_LUA: message(LUA_PER_ROUTE, filter_context={"raw": raw}),
         names.CONNECT_STATE: message("envoy.config.route.v3.FilterConfig", config={}),
     }
     name = refusals.route_name("tunnel", plan.handling.value, *([bypass.id] if bypass else []))

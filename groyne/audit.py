@@ -1,7 +1,8 @@
 """Envoy's access log → audit records → the summary at the end of a run.
 
-One record a request, or a tunnel whose inside is end-to-end. What comes in is JSON that Envoy wrote, so what a client sent is
-escaped; rules and credentials are known by name only. Nothing here can hold a header's value or a query.
+One record a request, one a tunnel whose inside is end-to-end, one a connection that was refused. What comes in is JSON that
+Envoy wrote, so what a client sent is escaped; rules and credentials are known by name only. Nothing here can hold a header's
+value or a query.
 """
 
 import json
@@ -13,7 +14,7 @@ from typing import Any, TextIO
 Line = Mapping[str, Any]
 
 
-NOT_SENT = frozenset({"AddressRefused", "CredentialUnavailable"})
+NOT_SENT = frozenset({"AddressRefused", "CredentialUnavailable", "HostMismatch", "MalformedRequest"})
 """Groyne's own refusals that Envoy only finds after it chose a route."""
 
 
@@ -52,21 +53,22 @@ def records(lines: Iterable[str], credentials: Mapping[str, str]) -> Iterator[Re
 
 
 def record_of(line: Line, credentials: Mapping[str, str]) -> Record | None:
+    """A CONNECT that was admitted has no record: what came through it has."""
     if "chain" in line:
         return connection(line)
     verdict, *parts = route(line)
-    if verdict == "tunnel" and (parts[:1] == ["intercept"] or line.get("status") != 200):
+    if verdict == "tunnel" and line.get("status") == 200:
         return None
-    if verdict == "tunnel" and len(parts) > 1:
-        verdict, parts = "bypassed", parts[1:]
     acted = actions(line)
     reason = parts[-1] if verdict in ("refused", "blocked") and parts else failure(line)
+    if reason in NOT_SENT:
+        verdict, parts, acted = "refused", [], []
     rules = tuple(dict.fromkeys(rule for _, rule in acted))
     if verdict in ("blocked", "bypassed") and parts and parts[0]:
         rules = (parts[0],) if verdict == "blocked" else (*rules, parts[0])
     return Record(
         time=str(line.get("time", "")),
-        verdict=outcome("blocked" if reason in NOT_SENT else verdict, acted),
+        verdict=outcome(verdict, acted),
         status=int(line.get("status") or 0),
         scheme=str(line.get("scheme", "")),
         method=str(line.get("method") or ""),
@@ -81,20 +83,44 @@ def record_of(line: Line, credentials: Mapping[str, str]) -> Record | None:
 
 
 def connection(line: Line) -> Record | None:
-    """A connection inside a tunnel is worth a record of its own only where it was refused: its requests have theirs."""
-    details, chain = str(line.get("details") or ""), line.get("chain")
-    if details.startswith("rbac_access_denied"):
-        reason = "ServerNameMismatch"
-    elif not chain:
-        reason = "NotJudgeable"
-    elif "UNKNOWN_CA" in str(line.get("tls") or "").upper() or "CERTIFICATE" in str(line.get("tls") or "").upper():
-        reason = "ClientRefusedCertificate"
-    else:
+    """What came through a CONNECT: end-to-end TLS or raw bytes, or why they did not go on. HTTP in it is recorded by its requests."""
+    _, handling, *bypass = [*route(line), "", ""][:3]
+    reason = refused_connection(line, handling)
+    if reason is None and (handling != "pass" or line.get("chain") not in ("tls", "raw")):
         return None
+    unreachable = "" if reason or not failed_to_connect(line) else "UpstreamUnreachable"
+    rules = () if reason else tuple(filter(None, bypass))
     return Record(
-        time=str(line.get("time", "")), verdict="blocked", status=0, scheme="tcp", method="", host=str(line.get("tunnel") or ""), path="",
-        reason=reason, milliseconds=int(line.get("ms") or 0),
+        time=str(line.get("time", "")), verdict="blocked" if reason else "bypassed" if rules else "passthrough",
+        status=0 if reason or unreachable else 200, scheme="https" if line.get("chain") == "tls" else "tcp", method="CONNECT",
+        host=authority(line), path="", rules=rules, reason=reason or unreachable, milliseconds=int(line.get("ms") or 0),
     )  # fmt: skip
+
+
+def refused_connection(line: Line, handling: str) -> str | None:
+    """A client that leaves by itself before anything was decided is not refused."""
+    chain, tls, flags = line.get("chain"), str(line.get("tls") or "").upper(), str(line.get("flags") or "-")
+    if not chain:
+        return "NotJudgeable" if tls or flags != "-" else None
+    if str(line.get("details") or "").startswith("rbac_access_denied"):
+        return "NotJudgeable" if chain == "raw" else "ServerNameMismatch"
+    if chain == "tls" and handling == "intercept" and line.get("handshake") is None and "SSL_ROUTINES" in tls:
+        return "ClientRefusedCertificate" if any(word in tls for word in CERTIFICATE_ALERTS) else "HandshakeFailed"
+    return "AddressRefused" if "UH" in flags.split(",") else None
+
+
+CERTIFICATE_ALERTS = ("UNKNOWN_CA", "CERTIFICATE", "BAD_PACKET_LENGTH")
+"""The last is what is left of an alert that a TLS 1.3 client sends in the clear because it does not like what it was shown."""
+
+
+def failed_to_connect(line: Line) -> bool:
+    return bool({"UF", "URX"} & set(str(line.get("flags") or "").split(",")))
+
+
+def authority(line: Line) -> str:
+    host, port = str(line.get("tunnel") or ""), str(line.get("port") or "")
+    shown = f"[{host}]" if ":" in host else host
+    return f"{shown}:{port}" if port else shown
 
 
 def route(line: Line) -> list[str]:
@@ -102,8 +128,15 @@ def route(line: Line) -> list[str]:
     try:
         parts = json.loads(line.get("route") or "")
     except ValueError:
-        return ["refused", "MalformedRequest"]
-    return [str(part) for part in parts] if isinstance(parts, list) and parts else ["refused", "MalformedRequest"]
+        parts = None
+    return [str(part) for part in parts] if isinstance(parts, list) and parts else ["refused", unrouted(line)]
+
+
+def unrouted(line: Line) -> str:
+    details = str(line.get("details") or "")
+    if details == "request_header_timeout":
+        return "RequestTimeout"
+    return "RequestTooLarge" if "too_large" in details or "too_many" in details else "MalformedRequest"
 
 
 def actions(line: Line) -> list[tuple[str, str]]:
@@ -130,6 +163,8 @@ def failure(line: Line) -> str:
         return "AddressRefused"
     if details == "failed_to_inject_credential":
         return "CredentialUnavailable"
+    if details == "lua_response":
+        return "HostMismatch" if line.get("status") == 421 else "MalformedRequest"
     if details.startswith(("upstream_reset_before_response", "connection_failure", "upstream_response_timeout")):
         return "UpstreamUnreachable"
     return ""
