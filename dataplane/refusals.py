@@ -27,7 +27,8 @@ def standard_body(reason: str, rule: Rule | None = None) -> Resource:
 
 def refuse(name: str, block: Block, reason: str, rule: Rule | None = None, *, connect: bool = False) -> Resource:
     """A route action: answers with the block's status and body. `name` is what the access log calls it."""
-    answer: Resource = {"status": block.status}
+    # A CONNECT that is answered with 2xx has a tunnel, as its client sees it.
+    answer: Resource = {"status": 403 if connect and block.status < 300 else block.status}
     if block.body is None:
         body = standard_body(reason, rule)
         # A CONNECT has no path, which Envoy would write as null.
