@@ -5,6 +5,8 @@ client's Connection header names are gone before any rule, and never reach the u
 """
 
 import re
+from itertools import dropwhile
+from operator import not_
 
 from policy.request import Malformed, RawRequest
 
@@ -51,14 +53,15 @@ def joined_headers(raw: RawRequest) -> tuple[tuple[str, str], ...] | Malformed:
     dropped = _dropped(lines, raw.http2)
     if isinstance(dropped, Malformed):
         return dropped
-    crumbs = "; " if raw.http2 else ","
-    return tuple((name, _joined(name, values, crumbs)) for name, values in lines.items() if name not in dropped)
+    joined = {name: _joined(name, values, http2=raw.http2) for name, values in lines.items() if name not in dropped}
+    return tuple((name, value) for name, value in joined.items() if value is not None)
 
 
-def _joined(name: str, values: list[str], crumbs: str) -> str:
-    if name in ONE_LINE:
-        return ",".join(filter(None, values))
-    return (crumbs if name == "cookie" else ",").join(values)
+def _joined(name: str, values: list[str], *, http2: bool) -> str | None:
+    """None where nothing is left of HTTP/2's cookie crumbs: empty ones at the front are lost."""
+    if name == "cookie" and http2:
+        return "; ".join(dropwhile(not_, values)) or None
+    return ",".join(filter(None, values) if name in ONE_LINE else values)
 
 
 def _dropped(lines: dict[str, list[str]], http2: bool) -> frozenset[str] | Malformed:

@@ -93,7 +93,8 @@ def parse_query(query: str) -> tuple[tuple[str, str], ...]:
 
 
 def percent_decoded(text: str) -> str:
-    return _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)), text)
+    """A NUL becomes two bytes that no text holds: where Envoy reads a parameter a NUL would end it, and hide what follows."""
+    return _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)) if escape[1] != "00" else "\xc0\x80", text)
 
 
 def _place(raw: RawRequest) -> _Place | Malformed:

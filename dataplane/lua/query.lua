@@ -5,8 +5,13 @@
 
 local char, match, gmatch, gsub, format, byte = string.char, string.match, string.gmatch, string.gsub, string.format, string.byte
 
+-- A NUL would end the header's value there; the two bytes in its place are in no text.
+local function unescaped(digits)
+  return digits == "00" and "\192\128" or char(tonumber(digits, 16))
+end
+
 local function decoded(text)
-  return (gsub(text, "%%(%x%x)", function(digits) return char(tonumber(digits, 16)) end))
+  return (gsub(text, "%%(%x%x)", unescaped))
 end
 
 local function hexadecimal(text)
