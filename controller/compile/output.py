@@ -1,0 +1,59 @@
+"""What every compile function answers: the manifest that is wanted, or none, and what is to be said about it.
+
+Owner, labels and names of the objects that belong to a template stand here, because all of them share these.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from controller.compile.identity import namespace_of
+from crds.problem import Problem
+from crds.sandbox_template import GROUP, SandboxTemplate
+
+Manifest = dict[str, Any]
+
+OWNER_VERSION = f"{GROUP}/v1beta1"
+LABELS = {"app.kubernetes.io/managed-by": "groyne"}
+"""Tells our objects from those that agent-sandbox's own controller makes under the same name."""
+LONGEST_NAME = 253
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """`manifest` None: there should be no such object."""
+
+    manifest: Manifest | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+def name_too_long(template: SandboxTemplate, suffix: str) -> Problem | None:
+    room = LONGEST_NAME - len(suffix)
+    if len(template.metadata.name) <= room:
+        return None
+    message = f"its objects are named after it, ending in `{suffix}`: choose a name of at most {room} characters"
+    return Problem(reason="NameTooLong", message=message, field="metadata.name")
+
+
+def metadata(template: SandboxTemplate, suffix: str, annotations: dict[str, str] | None = None) -> Manifest:
+    return {
+        "name": template.metadata.name + suffix,
+        "namespace": namespace_of(template),
+        "labels": dict(LABELS),
+        **({"annotations": annotations} if annotations else {}),
+        **owner(template),
+    }
+
+
+def owner(template: SandboxTemplate) -> Manifest:
+    """A template in a file has no UID, and an owner without one would be refused."""
+    if template.metadata.uid is None:
+        return {}
+    reference = {
+        "apiVersion": OWNER_VERSION,
+        "kind": "SandboxTemplate",
+        "name": template.metadata.name,
+        "uid": template.metadata.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+    return {"ownerReferences": [reference]}
