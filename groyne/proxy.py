@@ -59,7 +59,7 @@ class Proxy:
         wanted = {json.loads(text)["version_info"] for name, text in self._written.items() if name.startswith("rds-")}
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(TAKEN_WITHIN):
-                while not wanted <= await self.envoy.route_versions():
+                while not wanted <= await self.envoy.route_versions():  # noqa: ASYNC110 - Envoy announces nothing
                     await asyncio.sleep(ASK_EVERY)
         taken = wanted <= await self.envoy.route_versions()
         before, self._rejected = self._rejected, await self.envoy.rejected_updates()
