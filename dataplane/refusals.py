@@ -27,8 +27,7 @@ def standard_body(reason: str, rule: Rule | None = None) -> Resource:
 
 def refuse(name: str, block: Block, reason: str, rule: Rule | None = None, *, connect: bool = False) -> Resource:
     """A route action: answers with the block's status and body. `name` is what the access log calls it."""
-    # A CONNECT that is answered with 2xx has a tunnel, as its client sees it.
-    answer: Resource = {"status": 403 if connect and block.status < 300 else block.status}
+    answer: Resource = {"status": connect_status(block.status) if connect else block.status}
     if block.body is None:
         body = standard_body(reason, rule)
         # A CONNECT has no path, which Envoy would write as null.
@@ -37,6 +36,11 @@ def refuse(name: str, block: Block, reason: str, rule: Rule | None = None, *, co
         answer["body"] = {"inline_string": text(block.body)}
     match: Resource = {"connect_matcher": {}} if connect else {"prefix": ""}
     return extension("route", ROUTE, name=name, match=match, direct_response=answer)
+
+
+def connect_status(status: int) -> int:
+    """A CONNECT that is answered with 2xx has a tunnel, as its client sees it."""
+    return 403 if status < 300 else status
 
 
 def builtin(reason: str, status: int, *, connect: bool = False) -> Resource:

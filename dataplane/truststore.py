@@ -33,6 +33,11 @@ def java_truststore(ca_pem: str, *extra_pem: str, password: str = JAVA_PASSWORD)
     return serialize_java_truststore(entries, BestAvailableEncryption(password.encode()))
 
 
+def parsable(pem: str) -> str:
+    """The certificates in `pem` that can be read: Envoy refuses a whole bundle for one that cannot."""
+    return "\n".join(block for block in _blocks(pem) if _parse(block) is not None)
+
+
 @cache
 def _public_roots() -> str:
     text = certifi.contents()

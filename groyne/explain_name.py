@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from dataplane.interception import Handling, refused_by_name
+from dataplane.refusals import connect_status
 from policy.matching import mismatch
 from policy.program import Rule, Selection
 from policy.request import Request
@@ -24,10 +25,8 @@ def judged_by_name(selection: Selection, host: str, port: int, handling: Handlin
     refusing = refused_by_name(selection.rules, host, port)
     traces = tuple(name_traces(selection.rules, host, port, refusing, handling))
     if refusing is not None and refusing.block is not None:
-        block = refusing.block
-        return Verdict(
-            outcome=Outcome.BLOCKED, status=block.status, body=block.body, reason="Blocked", rules=traces, decided_by=refusing.id
-        )
+        status, body = connect_status(refusing.block.status), refusing.block.body
+        return Verdict(outcome=Outcome.BLOCKED, status=status, body=body, reason="Blocked", rules=traces, decided_by=refusing.id)
     if handling is Handling.REFUSE:
         return Verdict(outcome=Outcome.BLOCKED, status=403, reason="InterceptionUnavailable", rules=traces)
     bypass = next((trace for trace in traces if trace.acted), None)
@@ -55,5 +54,5 @@ def _why(rule: Rule, handling: Handling, *, by_name: bool, decides: bool) -> str
     if rule.bypass:
         return "bypass: no later rule is asked"
     if decides and rule.block:
-        return f"block: refused with {rule.block.status}"
+        return f"block: refused with {connect_status(rule.block.status)}"
     return "an earlier bypass may still let the request through: judged inside the tunnel"

@@ -1,6 +1,7 @@
 """How commands speak: tables where a person reads, aligned plain columns through a pipe, JSON where a program asked for it."""
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from enum import IntEnum, StrEnum
@@ -44,6 +45,14 @@ def console(*, stderr: bool = False) -> Console:
 def say(text: str) -> None:
     """One line for the user, on standard error."""
     errors().print(printable(text), markup=False)
+
+
+def because(error: Exception) -> str:
+    """What an error says to people: of the system's, the file and the words, without the number."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    words = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+    return f"{os.fsdecode(error.filename)}: {words}" if error.filename else words
 
 
 def print_json(value: Any) -> None:

@@ -55,7 +55,7 @@ def envoy_files(workspace: Workspace, out: Path, *, reveal: bool) -> dict[str, s
         leafs = tuple(Pair(certificate=leaf.certificate, key=HIDDEN) for leaf in leafs)
         credentials = dict.fromkeys(credentials, HIDDEN)
     files = dict(compile_envoy(plan, credentials, leafs, options).files)
-    made = bundles(trust.ca, client_files=(), upstream_ca=None)
+    made = bundles(trust.ca, client_files={}, upstream_ca=None)
     return {f"envoy/{name}": text for name, text in {**files, ROOTS_FILE: made.upstream, "ca.pem": made.ca}.items()}
 
 

@@ -91,7 +91,7 @@ async def _attended(session: Session, relay: Relay, launched: Sandboxed) -> int:
 async def advisory(session: Session) -> int:
     """Without the wall: the command is only asked to use the proxy."""
     output.say("groyne: not isolated: a program that ignores the proxy variables goes past the policy")
-    relay = await open_relay(target=_target(session), listen=("127.0.0.1", session.spec.port))
+    relay = await loopback_relay(session)
     env = environment(session, f"http://127.0.0.1:{relay.addresses[0][1]}", isolated=False)
     async with attending(session, relay):
         try:
@@ -99,18 +99,23 @@ async def advisory(session: Session) -> int:
         except OSError as error:
             missing = isinstance(error, FileNotFoundError)
             shell_code = output.Exit.NOT_FOUND if missing else output.Exit.NOT_EXECUTABLE
-            raise RunError(f"{session.spec.command[0]}: {error.strerror}", shell_code) from error
+            raise RunError(f"{session.spec.command[0]}: {os.strerror(error.errno or 0)}", shell_code) from error
         with forwarding(process.send_signal):
             code = await process.wait()
     return code if code >= 0 else 128 - code
 
 
+async def loopback_relay(session: Session) -> Relay:
+    port = session.spec.port
+    try:
+        return await open_relay(target=_target(session), listen=("127.0.0.1", port))
+    except OSError as error:
+        raise RunError(f"port {port} on 127.0.0.1 cannot be had: {output.because(error)}; choose another with --port") from error
+
+
 async def serve(session: Session, announce: Announce) -> int:
     """No command: a proxy on this machine's loopback until it is interrupted."""
-    try:
-        relay = await open_relay(target=_target(session), listen=("127.0.0.1", session.spec.port))
-    except OSError as error:
-        raise RunError(f"port {session.spec.port} on 127.0.0.1 cannot be had: {error.strerror}; choose another with --port") from error
+    relay = await loopback_relay(session)
     env = environment(session, f"http://127.0.0.1:{relay.addresses[0][1]}", isolated=False)
     announce({name: value for name, value in env.items() if session.env.get(name) != value})
     done = asyncio.Event()

@@ -8,12 +8,16 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from groyne.output import because
+
 LOCK = "lock"
+LONGEST = 70
+"""Bytes; a socket's path has 107 at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,25 +46,42 @@ class RunDirectory:
 
 
 @contextmanager
-def run_directory(parent: Path | None = None) -> Iterator[RunDirectory]:
-    """A fresh run directory below one of this user's own. Raises OSError where none can be made, PermissionError where it is not ours."""
-    home = user_directory(parent or Path(tempfile.gettempdir()))
-    remove_stale(home)
-    root = Path(tempfile.mkdtemp(prefix="run-", dir=home))
-    made = RunDirectory(private=root / "private", public=root / "public")
-    with (root / LOCK).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+def run_directory(parent: Path) -> Iterator[RunDirectory]:
+    """A fresh run directory below one of this user's own. Raises OSError, fit for the user, where none can be made."""
+    home = user_directory(parent)
+    with ExitStack() as stack:
+        # One start at a time: a directory that has no lock yet looks like one that a killed run left behind.
+        with locked(home / LOCK):
+            remove_stale(home)
+            root = Path(tempfile.mkdtemp(prefix="run-", dir=home))
+            stack.callback(shutil.rmtree, root, ignore_errors=True)
+            stack.enter_context(locked(root / LOCK))
+        made = RunDirectory(private=root / "private", public=root / "public")
         made.private.mkdir(mode=0o700)
         made.public.mkdir(mode=0o755)
-        try:
-            yield made
-        finally:
-            shutil.rmtree(root, ignore_errors=True)
+        yield made
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def temporary_directory(environ: Mapping[str, str]) -> Path:
+    """TMPDIR, or /tmp. Nothing else is tried: secrets must not land where nobody asked for them."""
+    return Path(environ.get("TMPDIR") or "/tmp").absolute()  # noqa: S108 - a directory that only the user can read is made in it
 
 
 def user_directory(parent: Path) -> Path:
     path = parent / f"groyne-{os.getuid()}"
-    path.mkdir(mode=0o700, exist_ok=True)
+    if len(os.fsencode(path)) > LONGEST:
+        raise ValueError(f"{parent} is too long a name for the sockets in it: set TMPDIR to a directory with a shorter one")
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"no directory can be made in {parent} ({because(error)}): set TMPDIR to one where you can write") from error
     status = path.lstat()
     if status.st_uid != os.getuid() or path.is_symlink() or status.st_mode & 0o077:
         raise PermissionError(f"{path} is not a directory that only you can read: remove it, or set TMPDIR")

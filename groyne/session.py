@@ -24,9 +24,9 @@ from groyne.placeholders import guards_for
 from groyne.proxy import Proxy
 from groyne.resolve_option import Pins
 from groyne.resolver import Resolver
-from groyne.rundir import RunDirectory, run_directory
+from groyne.rundir import RunDirectory, run_directory, temporary_directory
 from groyne.trust import Trust, bundles
-from groyne.workspace import Who, Workspace, read_workspace
+from groyne.workspace import Who, Workspace, nothing_holds, read_workspace
 
 PROXY_SOCKET = "proxy.sock"
 T = TypeVar("T")
@@ -75,12 +75,13 @@ class Session:
 @asynccontextmanager
 async def started(spec: RunSpec) -> AsyncIterator[Session]:
     """Everything but the command, with Envoy serving. Raises RunError."""
+    or_refuse(Path.cwd, "the current directory cannot be had: ")
     if refusal := existing_proxy(spec.environ):
         raise RunError(refusal.message)
     binary = or_refuse(lambda: find_envoy(spec.environ))
     workspace = acceptable(spec)
     async with AsyncExitStack() as stack:
-        directory = stack.enter_context(or_refuse(run_directory))
+        directory = or_refuse(lambda: stack.enter_context(run_directory(temporary_directory(spec.environ))))
         session = await stack.enter_async_context(prepared(spec, workspace, directory))
         stack.push_async_callback(finished, session)
         try:
@@ -102,6 +103,8 @@ def acceptable(spec: RunSpec) -> Workspace:
     output.print_problems((p for p in workspace.problems if p.severity != "info"), output.errors())
     if workspace.broken:
         raise RunError("nothing was started: mend the policy first", output.Exit.PROBLEMS)
+    if warning := nothing_holds(workspace, spec.who):
+        output.say(f"groyne: {warning}")
     return workspace
 
 
@@ -124,13 +127,13 @@ async def prepared(spec: RunSpec, workspace: Workspace, directory: RunDirectory)
         )
         proxy = Proxy(directory=directory, trust=trust, options=options)
         proxy.apply(workspace)
-        with log_path.open(encoding="utf-8", errors="replace") as log, or_refuse(lambda: audit_file(spec.audit)) as out:
+        with log_path.open(encoding="utf-8", errors="replace") as log, or_refuse(lambda: audit_file(spec.audit), "--audit ") as out:
             yield Session(spec, workspace, directory, proxy, Audit(log, out), scrubbed.env, trust)
 
 
 def write_trust(spec: RunSpec, directory: RunDirectory, trust: Trust) -> None:
     already = existing_ca_files(spec.environ)
-    made = or_refuse(lambda: bundles(trust.ca, client_files=already.values(), upstream_ca=spec.upstream_ca))
+    made = or_refuse(lambda: bundles(trust.ca, client_files=already, upstream_ca=spec.upstream_ca))
     directory.write(ROOTS_FILE, made.upstream)
     directory.publish("ca.pem", made.ca.encode())
     directory.publish("bundle.pem", made.clients.encode())
@@ -142,9 +145,9 @@ def audit_file(path: Path | None) -> TextIO:
     return os.fdopen(descriptor, "w", encoding="utf-8")
 
 
-def or_refuse(make: Callable[[], T]) -> T:
+def or_refuse(make: Callable[[], T], option: str = "") -> T:
     """What cannot be made because of the world becomes the reason why nothing was started."""
     try:
         return make()
     except (OSError, EnvoyError, ValueError) as error:
-        raise RunError(str(error)) from error
+        raise RunError(option + output.because(error)) from error

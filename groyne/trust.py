@@ -4,14 +4,15 @@ The CA is made for one run (or is the user's own) and its key stays in this proc
 they already trusted and the CA; Envoy gets the same less the CA, so that nothing that this CA signed is trusted upstream.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from dataplane.certificates import KeyPair, chunk_names, leaf_fits, make_ca, make_leaf
 from dataplane.compile import Pair
-from dataplane.truststore import bundle, java_truststore
+from dataplane.truststore import bundle, java_truststore, parsable
+from groyne.output import because
 
 TRUSTSTORE_PASSWORD = "changeit"  # noqa: S105 - Java's default; the store holds certificates only
 
@@ -55,13 +56,25 @@ class Bundles:
     truststore: bytes
 
 
-def bundles(ca: KeyPair, *, client_files: Iterable[Path], upstream_ca: Path | None) -> Bundles:
-    """Raises OSError or UnicodeDecodeError where a named file cannot be read."""
-    trusted = [path.read_text(encoding="utf-8") for path in sorted(set(client_files))]
-    upstream = [upstream_ca.read_text(encoding="utf-8")] if upstream_ca else []
+def bundles(ca: KeyPair, *, client_files: Mapping[str, Path], upstream_ca: Path | None) -> Bundles:
+    """`client_files` go by the variable that names each. Raises ValueError, fit for the user, where a file cannot be used."""
+    files = {path: variable for variable, path in sorted(client_files.items(), reverse=True)}
+    trusted = [certificates(path, variable) for path, variable in sorted(files.items())]
+    upstream = [certificates(upstream_ca, "--upstream-ca", strict=True)] if upstream_ca else []
     return Bundles(
         ca=ca.cert_pem,
         clients=bundle(ca.cert_pem, *trusted, *upstream),
-        upstream=bundle("", *trusted, *upstream),
+        upstream=bundle("", *map(parsable, trusted), *upstream),
         truststore=java_truststore(ca.cert_pem, *trusted, *upstream, password=TRUSTSTORE_PASSWORD),
     )
+
+
+def certificates(path: Path, named_by: str, *, strict: bool = False) -> str:
+    """The text of a file with certificates. Comments may be in any encoding; `strict` asks for one that can be read, at least."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise ValueError(f"{named_by} names a file that cannot be read: {because(error)}") from error
+    if strict and parsable(text) == "":
+        raise ValueError(f"{named_by} names {path}, which holds no certificate in PEM form")
+    return text

@@ -27,6 +27,10 @@ class Who:
     namespace: str = DEFAULT_NAMESPACE
     labels: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def labels_text(self) -> str:
+        return ",".join(f"{key}={value}" for key, value in self.labels)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
@@ -86,6 +90,14 @@ def read_workspace(
         problems=tuple(sorted(dict.fromkeys(problems), key=lambda located: located.order)),
         good={profile.ref: profile for profile in program.profiles},
     )
+
+
+def nothing_holds(workspace: Workspace, who: Who) -> str:
+    """A warning where no profile applies, since everything passes then; empty where one does."""
+    if workspace.selection.profiles:
+        return ""
+    whose = f"SandboxTemplate {who.template}" if who.template else f"labels {who.labels_text or 'none'} in namespace {who.namespace}"
+    return f"no profile here applies to {whose}, so everything passes: choose with --template, --labels and --namespace"
 
 
 def still_there(manifests: Manifests, last_good: Mapping[ProfileRef, Profile]) -> dict[ProfileRef, Profile]:
