@@ -27,11 +27,11 @@ ANOTHER_MEANING |= {"DoesNotExist", "NotIn", "CustomResourceDefinition", "Domain
 
 
 def reasons() -> Iterator[str]:
-    """Texts in the code that look like a reason: in `dataplane`, which is full of Envoy's words, only those of refusals."""
+    """Texts in the code that look like a reason: where Envoy's and Kubernetes' words abound, only what is named so."""
     for package in PACKAGES:
         for file in (ROOT / package).rglob("*.py"):
             tree = ast.parse(file.read_text(encoding="utf-8"))
-            yield from refused(tree) if package == "dataplane" else written(tree)
+            yield from refused(tree) if package in ("controller", "dataplane") else written(tree)
 
 
 def written(tree: ast.AST) -> Iterator[str]:

@@ -207,7 +207,7 @@ def test_an_edit_that_breaks_prints_none(scratch: Path, world: Authority) -> Non
     command = "touch started; until [ -e broken ]; do sleep 0.1; done; sleep 2"
     with serve(certificates=world, hosts=(HOST,)) as upstream:
         running = started(scratch, ["sh", "-c", command], upstream.resolve(HOST), world)
-        wait_for(scratch / "work" / "started")
+        wait_for(scratch / "work" / "started", running)
         (scratch / "policy" / "secrets.yaml").write_text(
             POLICY.replace("stringData:", "stringDatum:").replace("kind: Secret", "kind: Secret", 1)
         )
@@ -223,7 +223,7 @@ def test_files_that_hold_them_are_closed_and_go_at_the_end(scratch: Path, world:
     """0600 in a 0700 directory while it runs; nothing of it afterwards."""
     with serve(certificates=world, hosts=(HOST,)) as upstream:
         running = started(scratch, ["sh", "-c", "touch started; until [ -e end ]; do sleep 0.1; done"], upstream.resolve(HOST), world)
-        wait_for(scratch / "work" / "started")
+        wait_for(scratch / "work" / "started", running)
         holding = [path for path in (scratch / "tmp").rglob("*") if path.is_file() and leaks("", path.read_bytes())]
         modes = {path: closed(path, scratch / "tmp") for path in holding}
         (scratch / "work" / "end").touch()
@@ -231,7 +231,7 @@ def test_files_that_hold_them_are_closed_and_go_at_the_end(scratch: Path, world:
     assert holding, "the control: Envoy reads them from somewhere"
     assert all(modes.values()), modes
     assert running.returncode == 0, err
-    assert [path for path in (scratch / "tmp").rglob("*") if path.is_file()] == []
+    assert remains(scratch / "tmp") == []
 
 
 def closed(path: Path, below: Path) -> bool:
@@ -244,7 +244,7 @@ def closed(path: Path, below: Path) -> bool:
 def test_a_killed_run_is_cleaned_up_at_the_next_start(scratch: Path, world: Authority) -> None:
     with serve(certificates=world, hosts=(HOST,)) as upstream:
         running = started(scratch, ["sh", "-c", "touch started; sleep 60"], upstream.resolve(HOST), world)
-        wait_for(scratch / "work" / "started")
+        wait_for(scratch / "work" / "started", running)
         running.send_signal(signal.SIGKILL)
         running.communicate(timeout=60)
         assert in_tree(scratch / "tmp"), "the control: what was killed could not clean up"
@@ -260,7 +260,7 @@ def test_the_demo_leaves_nothing(scratch: Path) -> None:
         [sys.executable, copy / "demo.py", *cli.wall()], check=False, capture_output=True, env=environment(scratch), timeout=90
     )
     assert done.returncode == 0, done.stderr
-    assert [path for path in (scratch / "tmp").rglob("*") if path.is_file()] == []
+    assert remains(scratch / "tmp") == []
 
 
 def started(scratch: Path, command: list[str], resolve: tuple[str, ...], world: Authority) -> subprocess.Popen[bytes]:
@@ -269,8 +269,14 @@ def started(scratch: Path, command: list[str], resolve: tuple[str, ...], world: 
     return subprocess.Popen(arguments, env=environment(scratch), cwd=scratch / "work", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
-def wait_for(path: Path) -> None:
+def remains(directory: Path) -> list[Path]:
+    """Files with something in them: an empty one that serves as a lock may stay."""
+    return [path for path in directory.rglob("*") if path.is_file() and path.stat().st_size]
+
+
+def wait_for(path: Path, running: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + 30
     while not path.exists():
+        assert running.poll() is None, running.communicate()
         assert time.monotonic() < end, f"{path} did not appear"
         time.sleep(0.05)
