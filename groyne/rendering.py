@@ -1,71 +1,98 @@
-"""The Kubernetes objects that manifests imply: for each SandboxTemplate its NetworkPolicy and the Secret that its pods' Envoy reads.
+"""The Kubernetes objects that templates in manifests imply, as `groyne render` shows them: what a controller would write.
 
-Pure. The Secret's certificates are made for this rendering only: a cluster's controller keeps its own.
+Pure: templates, the program and credential values in, manifests and problems out. Values of Secrets are `***` unless asked for.
+A CA is made for the occasion where the template has none of its own, as a controller does when it first sees the template.
 """
 
-from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from controller.compile.hashes import collisions
-from controller.compile.identity import namespace_of, template_identity
-from controller.compile.network_policy import network_policy
-from crds import Problem, SandboxTemplate
-from dataplane.certificates import chunk_names, make_ca, make_leaf
-from dataplane.compile import Pair, make_plan
-from dataplane.sidecar import SidecarOptions, compile_sidecar
-from dataplane.truststore import bundle
+from controller.compile.identity import namespace_of
+from controller.compile.output import Manifest
+from controller.compile.secret import CONTENT_HASH, UnifiedSecret
+from controller.compile.template import Cluster, TemplateOutput, compile_template, select
+from crds import annotations
+from crds.problem import Problem
+from crds.sandbox_template import SandboxTemplate
+from dataplane.certificates import KeyPair, load_ca
 from policy.program import Program, SecretKeyRef
+from policy.references import withhold
 
-HIDDEN = "***"
-Manifest = dict[str, Any]
+Key = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
-    """`problems` go by namespace and name of the template."""
+    """`problems` by (namespace, name) of the template that they concern; their fields are the template's."""
 
-    objects: tuple[Manifest, ...] = field(default=(), repr=False)
-    problems: Mapping[tuple[str, str], tuple[Problem, ...]] = field(default_factory=dict)
+    objects: tuple[Manifest, ...] = ()
+    problems: Mapping[Key, tuple[Problem, ...]] = field(default_factory=dict)
 
 
 def implied_objects(
-    templates: Iterable[SandboxTemplate], program: Program, credentials: Mapping[SecretKeyRef, str], *, reveal: bool, now: datetime
+    templates: Iterable[SandboxTemplate],
+    program: Program,
+    credentials: Mapping[SecretKeyRef, str],
+    *,
+    reveal: bool,
+    now: datetime,
+    refused: Mapping[str, Problem] | None = None,
+    own_cas: Mapping[Key, KeyPair] | None = None,
+    cluster: Cluster | None = None,
 ) -> Rendered:
-    """Without `reveal`, every value and private key is `***`."""
-    listed = sorted(templates, key=lambda template: (namespace_of(template), template.metadata.name))
+    """In order of namespace and name. `refused` are ids of rules whose credential its owner does not let go.
+
+    `own_cas` holds, by template, CAs that profiles' annotations name; a template's own annotation is looked up in `credentials`,
+    under the keys `tls.crt` and `tls.key`.
+    """
+    ordered = sorted(templates, key=key_of)
+    problems: dict[Key, tuple[Problem, ...]] = {key: (problem,) for key, problem in collisions(map(key_of, ordered)).items()}
     objects: list[Manifest] = []
-    problems: dict[tuple[str, str], tuple[Problem, ...]] = {}
-    shared = collisions((namespace_of(template), template.metadata.name) for template in listed)
-    for template in listed:
-        key = (namespace_of(template), template.metadata.name)
-        policy = network_policy(template)
-        objects += [policy.manifest] if policy.manifest else []
-        objects.append(unified_secret(template, program, credentials, reveal=reveal, now=now))
-        found = (*policy.problems, *([shared[key]] if key in shared else []))
-        problems |= {key: found} if found else {}
-    return Rendered(objects=tuple(objects), problems=problems)
+    for template in ordered:
+        own_ca = (own_cas or {}).get(key_of(template)) or annotated_ca(template, credentials, now)
+        usable = own_ca if isinstance(own_ca, KeyPair) else None
+        selection = withhold(select(template, program), refused or {})
+        output = compile_template(template, selection, credentials, now=now, cluster=cluster or Cluster(), own_ca=usable)
+        found = (*problems.get(key_of(template), ()), *([own_ca] if isinstance(own_ca, Problem) else []), *output.problems)
+        if isinstance(own_ca, Problem) and output.plan.intercepted_names:
+            output = TemplateOutput(plan=output.plan, policies=output.policies)
+        if found:
+            problems[key_of(template)] = found
+        objects.extend(manifests(output, reveal=reveal))
+    return Rendered(objects=tuple(objects), problems=dict(sorted(problems.items())))
 
 
-def unified_secret(
-    template: SandboxTemplate, program: Program, credentials: Mapping[SecretKeyRef, str], *, reveal: bool, now: datetime
-) -> Manifest:
-    """`TEMPLATE-egress`: all that the sidecar of this template's pods reads."""
-    plan = make_plan(program.select(template_identity(template)))
-    ca = make_ca(now=now, name=f"Groyne CA of {template.metadata.name}")
-    made = [make_leaf(ca, chunk, now=now) for chunk in chunk_names(plan.intercepted_names)] if plan.intercepted_names else []
-    leafs = tuple(Pair(certificate=leaf.cert_pem, key=leaf.key_pem if reveal else HIDDEN) for leaf in made)
-    values = dict(credentials) if reveal else dict.fromkeys(credentials, HIDDEN)
-    files = dict(compile_sidecar(plan, values, leafs, SidecarOptions()).files)
-    if leafs:
-        files |= {"ca.crt": ca.cert_pem, "ca.key": ca.key_pem if reveal else HIDDEN, "ca-bundle.crt": bundle(ca.cert_pem)}
-    data = {name: b64encode(text.encode()).decode() for name, text in files.items()} if reveal else None
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": f"{template.metadata.name}-egress", "namespace": namespace_of(template)},
-        "type": "Opaque",
-        **({"data": data} if data is not None else {"stringData": files}),
-    }
+def key_of(template: SandboxTemplate) -> Key:
+    return namespace_of(template), template.metadata.name
+
+
+def manifests(output: TemplateOutput, *, reveal: bool) -> Iterator[Manifest]:
+    yield from output.policies
+    if output.secret is not None:
+        yield shown(output.secret, reveal=reveal)
+
+
+def shown(secret: UnifiedSecret, *, reveal: bool) -> Manifest:
+    """A hash of values that may be guessed is left out with them."""
+    manifest = secret.manifest(reveal=reveal)
+    if reveal:
+        return manifest
+    kept = {name: text for name, text in manifest["metadata"].get("annotations", {}).items() if name != CONTENT_HASH}
+    head = {name: value for name, value in manifest["metadata"].items() if name != "annotations"}
+    return {**manifest, "metadata": {**head, **({"annotations": kept} if kept else {})}}
+
+
+def annotated_ca(template: SandboxTemplate, credentials: Mapping[SecretKeyRef, str], now: datetime) -> KeyPair | Problem | None:
+    name = annotations.read(template.metadata.annotations).ca_secret
+    if name is None:
+        return None
+    namespace = namespace_of(template)
+    certificate, key = (credentials.get(SecretKeyRef(namespace=namespace, name=name, key=part)) for part in ("tls.crt", "tls.key"))
+    field_path = f'metadata.annotations["{annotations.CA_SECRET}"]'
+    if certificate is None or key is None:
+        message = f"the CA Secret {namespace}/{name} with keys tls.crt and tls.key is not here: nothing can be intercepted with it"
+        return Problem(reason="SecretNotFound", message=message, field=field_path, fatal=False)
+    loaded = load_ca(certificate, key, now=now)
+    return loaded.below(field_path) if isinstance(loaded, Problem) else loaded

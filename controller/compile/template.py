@@ -1,0 +1,96 @@
+"""Everything that one template implies, from its manifest and the program: the flow of this folder in one function.
+
+The unified Secret exists where at least one profile selects the template. Whether its owner lets a credential go was decided
+before: what is not among `credentials` has no value.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from controller.compile.groyne_policy import ENDPOINTS, Endpoint, Service, groyne_policy, needed_services
+from controller.compile.identity import template_identity
+from controller.compile.material import NOTHING_BEFORE, Before, material
+from controller.compile.network_policy import network_policy
+from controller.compile.output import Manifest
+from controller.compile.secret import SecretOutput, UnifiedSecret, unified_secret
+from crds import annotations
+from crds.problem import Problem
+from crds.sandbox_template import SandboxTemplate
+from dataplane.certificates import KeyPair
+from dataplane.compile import Plan, make_plan
+from dataplane.sidecar import SidecarOptions, compile_sidecar
+from policy.domains import DomainPattern, parse_domain
+from policy.program import Program, SecretKeyRef, Selection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """What the operator and the cluster decide, the same for all templates."""
+
+    extra_excluded: Sequence[str] = ()
+    sidecar: SidecarOptions = field(default_factory=SidecarOptions)
+    audited: bool = False
+    endpoints: Mapping[Service, Endpoint] = field(default_factory=lambda: ENDPOINTS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemplateOutput:
+    """`policies` are NetworkPolicies. `plan` says what is intercepted and why."""
+
+    plan: Plan
+    policies: tuple[Manifest, ...] = ()
+    secret: UnifiedSecret | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+def compile_template(
+    template: SandboxTemplate,
+    selection: Selection,
+    credentials: Mapping[SecretKeyRef, str],
+    *,
+    now: datetime,
+    cluster: Cluster,
+    own_ca: KeyPair | None = None,
+    before: Before = NOTHING_BEFORE,
+) -> TemplateOutput:
+    """`selection` is `select(template, program)`, perhaps with references withheld; `before` what its Secret held."""
+    plan = make_plan(selection, passthrough(template))
+    own = network_policy(template, extra_excluded=cluster.extra_excluded)
+    services = needed_services(selection) | ({Service.AUDIT} if cluster.audited else frozenset())
+    added = groyne_policy(template, services, cluster.endpoints)
+    secret = egress_secret(template, plan, credentials, now=now, cluster=cluster, own_ca=own_ca, before=before)
+    return TemplateOutput(
+        plan=plan,
+        policies=tuple(found.manifest for found in (own, added) if found.manifest),
+        secret=secret.secret,
+        problems=tuple(dict.fromkeys((*own.problems, *added.problems, *secret.problems))),
+    )
+
+
+def select(template: SandboxTemplate, program: Program) -> Selection:
+    return program.select(template_identity(template))
+
+
+def egress_secret(
+    template: SandboxTemplate,
+    plan: Plan,
+    credentials: Mapping[SecretKeyRef, str],
+    *,
+    now: datetime,
+    cluster: Cluster,
+    own_ca: KeyPair | None,
+    before: Before,
+) -> SecretOutput:
+    if not plan.selection.profiles:
+        return SecretOutput()
+    name = f"Groyne CA of {plan.selection.identity.namespace}/{template.metadata.name}"
+    made = material(plan.intercepted_names, ca_name=name, own_ca=own_ca, before=before, now=now)
+    configuration = compile_sidecar(plan, credentials, made.pairs, cluster.sidecar)
+    return unified_secret(template, configuration, made)
+
+
+def passthrough(template: SandboxTemplate) -> tuple[DomainPattern, ...]:
+    """Hosts that the template's annotation leaves end-to-end."""
+    texts = annotations.read(template.metadata.annotations).passthrough_domains
+    return tuple(domain for text in texts if isinstance(domain := parse_domain(text), DomainPattern))
