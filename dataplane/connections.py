@@ -105,7 +105,7 @@ def judge_port(host_rules: tuple[HostRule, ...], plan: HostPlan) -> OnMatch:
     admitted = allow() if plan.handling is Handling.PASS else deny("refused", "InterceptionUnavailable")
     by_port: dict[str, OnMatch] = {}
     otherwise = admitted
-    for decision in name_decisions(host_rules):
+    for decision in name_decisions(host_rules, plan.handling):
         leaf = admitted if decision.refused_by is None else deny_by(decision.refused_by)
         if decision.ports == ():
             otherwise = leaf

@@ -76,8 +76,8 @@ def looking_inside(host_rules: Iterable[HostRule]) -> tuple[str, ...]:
     return tuple(needing)
 
 
-def name_decisions(host_rules: Iterable[HostRule]) -> list[NameDecision]:
-    """Judges by name and port; what a conditional bypass may still let through is admitted and judged inside."""
+def name_decisions(host_rules: Iterable[HostRule], handling: Handling) -> list[NameDecision]:
+    """Judges by name and port; what a conditional bypass may still let through is admitted and judged inside, if somebody looks inside."""
     decisions: list[NameDecision] = []
     may_pass = False
     for host_rule in (found for rule in host_rules if (found := rule.for_scheme("https"))):
@@ -90,7 +90,7 @@ def name_decisions(host_rules: Iterable[HostRule]) -> list[NameDecision]:
             refused, admitted = (None, rule) if rule.bypass else (rule, None)
             decision = NameDecision(condition=condition, refused_by=refused, admitted_by=admitted, ports=decided_ports(by_name))
             decisions.append(decision)
-        may_pass = may_pass or (rule.bypass and len(by_name) < len(host_rule.entries))
+        may_pass = may_pass or (rule.bypass and handling is not Handling.PASS and len(by_name) < len(host_rule.entries))
         if condition is True:
             break
     return decisions
@@ -119,7 +119,7 @@ def refuses_unjudgeable(rules: Iterable[Rule]) -> bool:
     )
 
 
-def refused_by_name(rules: Iterable[Rule], host: str, port: int) -> Rule | None:
+def refused_by_name(rules: Iterable[Rule], host: str, port: int, handling: Handling = Handling.INTERCEPT) -> Rule | None:
     """The rule that refuses a tunnel to this host and port now: what `name_decisions` says, for one canonical host."""
     may_pass = False
     for rule in rules:
@@ -129,5 +129,5 @@ def refused_by_name(rules: Iterable[Rule], host: str, port: int) -> Rule | None:
         named = any(not entry.needs_request and (not entry.ports or port in entry.ports) for entry in entries)
         if named and (rule.bypass or not may_pass):
             return None if rule.bypass else rule
-        may_pass = may_pass or (rule.bypass and any(entry.needs_request for entry in entries))
+        may_pass = may_pass or (rule.bypass and handling is not Handling.PASS and any(entry.needs_request for entry in entries))
     return None

@@ -81,7 +81,7 @@ def redirect(plan: Plan, hosts: list[HostPlan], options: SidecarOptions) -> Redi
 def refuses_address(plan: Plan, hosts: list[HostPlan]) -> bool:
     index = RuleIndex(plan.selection.rules)
     judged = [host for host in hosts if host.pattern.is_ip or host.pattern.is_any]
-    decisions = (decision for host in judged for decision in name_decisions(index.covering(host.pattern)))
+    decisions = (decision for host in judged for decision in name_decisions(index.covering(host.pattern), host.handling))
     unread = all(host.handling is Handling.PASS and passes_unread(index.covering(host.pattern)) for host in judged)
     return not unread or any(decision.refused_by for decision in decisions)
 

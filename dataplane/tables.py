@@ -66,7 +66,7 @@ def nested_connect() -> list[Entry]:
 
 def connect_entries(host_rules: tuple[HostRule, ...], plan: HostPlan, context: Context) -> Iterable[Entry]:
     raw = passes_unread(host_rules)
-    for decision in name_decisions(host_rules):
+    for decision in name_decisions(host_rules, plan.handling):
         rule = decision.refused_by
         if rule is not None and rule.block is not None:
             answer = refusals.by_rule(rule, rule.block, "Blocked", connect=True)

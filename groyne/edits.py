@@ -63,6 +63,5 @@ def changed(before: Workspace, after: Workspace) -> bool:
 
 def outdated(old: Plan, new: Plan, host: str, port: int) -> bool:
     """Whether an open tunnel to this host may not go on as it is."""
-    if refused_by_name(new.selection.rules, host, port):
-        return True
-    return old.host(host).handling is not new.host(host).handling
+    handling = new.host(host).handling
+    return old.host(host).handling is not handling or refused_by_name(new.selection.rules, host, port, handling) is not None
