@@ -50,6 +50,6 @@ def block(*domains: str, name: str = "block", **match: Any) -> dict[str, Any]:
     return {"name": name, "match": [{"domains": list(domains), **match}], "actions": {"block": {}}}
 
 
-def token(domain: str, *, name: str = "token", secret: str = "keys") -> dict[str, Any]:
-    source = {"type": "ApiKey", "apiKey": {"secretRef": {"name": secret, "key": "api-key"}}}
-    return {"name": name, "match": [{"domains": [domain]}], "actions": {"tokenTransformation": source}}
+def token(domain: str, *, name: str = "token") -> dict[str, Any]:
+    written = {"credentialRef": {"secret": {"name": "keys"}}, "apiKey": {"valueTemplate": "Bearer {{ .Token }}"}}
+    return {"name": name, "match": [{"domains": [domain]}], "actions": {"tokenTransformation": written}}

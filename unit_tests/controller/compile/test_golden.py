@@ -43,7 +43,9 @@ def outcome(documents: list[dict[str, Any]]) -> str:
     templates = [found for found in objects if isinstance(found, SandboxTemplate)]
     rendered = implied_objects(templates, program, {}, reveal=False, now=NOW, cluster=cluster)
     problems = [
-        {"template": f"{namespace}/{name}", **asdict(problem)} for (namespace, name), found in rendered.problems.items() for problem in found
+        {"template": f"{namespace}/{name}", **asdict(problem)}
+        for (namespace, name), found in rendered.problems.items()
+        for problem in found
     ]
     text = io.StringIO()
     yaml().dump_all([*rendered.objects, {"kind": "Problems", "problems": problems}], text)
