@@ -22,7 +22,7 @@ LATER = {
 
 
 def judged_by_name(selection: Selection, host: str, port: int, handling: Handling) -> Verdict:
-    refusing = refused_by_name(selection.rules, host, port)
+    refusing = refused_by_name(selection.rules, host, port, handling)
     traces = tuple(name_traces(selection.rules, host, port, refusing, handling))
     if refusing is not None and refusing.block is not None:
         status, body = connect_status(refusing.block.status), refusing.block.body

@@ -15,7 +15,7 @@ from groyne.credentials import Credentials, Values, resolve_credentials
 from manifests.load import DEFAULT_NAMESPACE, Manifests, Progress, load
 from manifests.located import LocatedProblem
 from policy.compile import compile_program
-from policy.domains import DomainPattern
+from policy.domains import DomainPattern, parse_domain
 from policy.program import Identity, Profile, ProfileRef, Program, Selection
 
 
@@ -50,7 +50,7 @@ class Workspace:
         if self.template is None:
             return ()
         hosts = read_annotations(self.template.metadata.annotations).passthrough_domains
-        return tuple(DomainPattern(text=host.lower().rstrip(".")) for host in hosts)
+        return tuple(pattern for host in hosts if isinstance(pattern := parse_domain(host), DomainPattern))
 
     @property
     def broken(self) -> bool:
