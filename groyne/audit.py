@@ -14,7 +14,7 @@ from typing import Any, TextIO
 Line = Mapping[str, Any]
 
 
-NOT_SENT = frozenset({"AddressRefused", "CredentialUnavailable", "HostMismatch", "MalformedRequest"})
+NOT_SENT = frozenset({"AddressRefused", "CredentialUnavailable", "HostMismatch", "MalformedRequest", "UpgradeRefused"})
 """Groyne's own refusals that Envoy only finds after it chose a route."""
 
 
@@ -156,18 +156,26 @@ def outcome(verdict: str, acted: list[tuple[str, str]]) -> str:
             return "mutated" if acted else "passthrough"
 
 
+FAILURES = (
+    ("dns_resolution_failure", "AddressRefused"),
+    ("failed_to_inject_credential", "CredentialUnavailable"),
+    ("upgrade_failed", "UpgradeRefused"),
+    ("http1.", "MalformedBody"),
+    ("http2.", "MalformedBody"),
+    ("codec_error", "MalformedBody"),
+    ("upstream_reset_before_response", "UpstreamUnreachable"),
+    ("connection_failure", "UpstreamUnreachable"),
+    ("upstream_response_timeout", "UpstreamUnreachable"),
+)
+"""How Envoy's details of an answer begin. A body is found to be none when its request may be on its way already."""
+
+
 def failure(line: Line) -> str:
     """Why something that no rule refused did not reach its host."""
     details = str(line.get("details") or "")
-    if details.startswith("dns_resolution_failure"):
-        return "AddressRefused"
-    if details == "failed_to_inject_credential":
-        return "CredentialUnavailable"
     if details == "lua_response":
         return "HostMismatch" if line.get("status") == 421 else "MalformedRequest"
-    if details.startswith(("upstream_reset_before_response", "connection_failure", "upstream_response_timeout")):
-        return "UpstreamUnreachable"
-    return ""
+    return next((reason for beginning, reason in FAILURES if details.startswith(beginning)), "")
 
 
 @dataclass(slots=True)

@@ -138,14 +138,22 @@ class Happened:
 Attempt = Callable[[Laptop], Seen]
 
 
-def refused(laptop: Laptop, attempt: Attempt, *statuses: int, records: int = 1) -> list[Record]:
+def refused(laptop: Laptop, attempt: Attempt, *statuses: int) -> Record:
     """The client got one of these statuses (0: an end without an answer), nothing arrived anywhere, and the audit says so once."""
+    (record,) = refused_each(laptop, {"attempt": attempt}, *statuses)
+    return record
+
+
+def refused_each(laptop: Laptop, attempts: Mapping[str, Attempt], *statuses: int) -> list[Record]:
+    """`refused` for a family, one after the other, with one look at the audit in the end."""
     mark = laptop.mark()
-    seen = attempt(laptop)
+    seen = {}
+    for name, attempt in attempts.items():
+        seen[name] = attempt(laptop)
+        assert seen[name].status in (statuses or (403,)), (name, str(seen[name]))
     happened = laptop.since(mark)
-    assert seen.status in (statuses or (403,)), seen
-    assert not happened.visits, (seen, happened.visits)
-    assert len(happened.records) == records, (str(seen), happened.records)
+    assert not happened.visits, (list(attempts), happened.visits)
+    assert len(happened.records) == len(attempts), (list(attempts), [str(each) for each in seen.values()], happened.records)
     for record in happened.records:
         assert record["verdict"] == "blocked", record
         assert record["rules"] or record["reason"], record
