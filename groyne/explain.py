@@ -127,7 +127,7 @@ def connect_around(raw: RawRequest) -> RawRequest:
         authority = raw.authority if raw.path in {"", "/"} else raw.path
     else:
         authority = raw.authority if ":" in raw.authority.rpartition("]")[2] else raw.authority + ":443"
-    return RawRequest(method=CONNECT, scheme="http", authority=authority, path=authority)
+    return RawRequest(method=CONNECT, scheme="http", authority=authority, path="")
 
 
 def malformed(found: Malformed) -> Verdict:
