@@ -8,17 +8,23 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from controller.compile.identity import namespace_of
+from controller.compile.template import select
+from crds import SandboxTemplate
+from crds.annotations import read as read_annotations
 from dataplane.clusters import ROOTS_FILE
 from dataplane.compile import Options, Pair, compile_envoy, make_plan
 from dataplane.secrets import Layout
-from groyne import clock
-from groyne.own_ca import trust_of
+from groyne import clock, output
+from groyne.credentials import refused
+from groyne.own_ca import CERTIFICATE, KEY, trust_of
 from groyne.rendering import implied_objects
 from groyne.rundir import replace_file
 from groyne.trust import NO_HOST, bundles
 from groyne.workspace import Workspace
 from groyne.yaml_text import yaml_text
 from policy.program import SecretKeyRef
+from policy.references import secret_refs
 
 Manifest = Mapping[str, Any]
 HIDDEN = "***"
@@ -61,8 +67,29 @@ def envoy_files(workspace: Workspace, out: Path, *, reveal: bool) -> dict[str, s
 
 def kubernetes_files(workspace: Workspace, *, reveal: bool) -> dict[str, str]:
     templates = [loaded.object for loaded in workspace.manifests.templates.values()]
-    rendered = implied_objects(templates, workspace.program, workspace.credentials.values, reveal=reveal, now=clock.now())
+    values, refused_rules = dict(authorities(workspace, templates)), {}
+    for template in templates:
+        for use in secret_refs(select(template, workspace.program)):
+            problem, value = refused(workspace.manifests, use), workspace.values.of(use.ref)
+            if problem is not None:
+                refused_rules[use.rule.id] = problem
+            elif isinstance(value, str):
+                values[use.ref] = value
+    rendered = implied_objects(templates, workspace.program, values, reveal=reveal, now=clock.now(), refused=refused_rules)
+    for (namespace, name), problems in rendered.problems.items():
+        loaded = workspace.manifests.templates[namespace, name]
+        output.print_problems((loaded.locate(problem) for problem in problems), output.errors())
     return {f"kubernetes/{file_name(manifest)}": text for manifest, text in with_text(rendered.objects)}
+
+
+def authorities(workspace: Workspace, templates: Iterable[SandboxTemplate]) -> Iterable[tuple[SecretKeyRef, str]]:
+    """Certificate and key of the CAs that templates name for themselves."""
+    for template in templates:
+        name = read_annotations(template.metadata.annotations).ca_secret
+        for key in (CERTIFICATE, KEY) if name else ():
+            value = workspace.values.read(namespace_of(template), name or "", key)
+            if isinstance(value, bytes):
+                yield SecretKeyRef(namespace=namespace_of(template), name=name or "", key=key), value.decode("utf-8", "replace")
 
 
 def with_text(objects: Iterable[Manifest]) -> Iterable[tuple[Manifest, str]]:
