@@ -16,6 +16,7 @@ from dataplane.hosts import RuleIndex
 from dataplane.interception import HostPlan, host_plan, refuses_unjudgeable
 from dataplane.listeners import DnsCache, explicit_listener, intercept_listener, pass_listener
 from dataplane.secrets import LEAF, Layout, certificate_secret, credential_file, credential_secret, leaf_file
+from dataplane.subscriptions import subscriptions
 from dataplane.tables import explicit_table, intercepted, plain_table, tls_table
 from dataplane.xds import Resource, discovery_response
 from policy.domains import DomainPattern
@@ -85,7 +86,7 @@ def compile_envoy(plan: Plan, credentials: Mapping[SecretKeyRef, str], leafs: tu
     files = {
         **secret_files(plan.selection, credentials, leafs),
         "cds.json": dump(discovery("cds", clusters(options.layout, options.dns))),
-        "lds.json": dump(discovery("lds", listeners(plan, len(leafs), options))),
+        "lds.json": dump(discovery("lds", [*listeners(plan, len(leafs), options), *credentials_read(plan, credentials, options.layout)])),
         **route_files(plan, credentials, options),
         "bootstrap.json": dump(bootstrap(options.layout, options.admin_socket)),
     }
@@ -102,6 +103,10 @@ def secret_files(selection: Selection, credentials: Mapping[SecretKeyRef, str], 
 
 def available_rules(selection: Selection, credentials: Mapping[SecretKeyRef, str]) -> frozenset[str]:
     return frozenset(rule.id for rule in selection.rules if rule.token and selection.secret_ref(rule.token.secret) in credentials)
+
+
+def credentials_read(plan: Plan, credentials: Mapping[SecretKeyRef, str], layout: Layout) -> list[Resource]:
+    return subscriptions(plan.selection.rules, available_rules(plan.selection, credentials), layout)
 
 
 def route_files(plan: Plan, credentials: Mapping[SecretKeyRef, str], options: Options) -> dict[str, str]:

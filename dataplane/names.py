@@ -42,6 +42,7 @@ PINNED = "-pinned"
 DNS_FILTER = "groyne.resolve"
 EXPLICIT = "explicit"
 REDIRECT = "redirect"
+SUBSCRIPTIONS = "credentials"
 
 
 def slot(position: int) -> str:

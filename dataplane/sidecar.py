@@ -10,7 +10,18 @@ from dataclasses import dataclass, field
 from dataplane import access_log, names
 from dataplane.bootstrap import bootstrap
 from dataplane.clusters import clusters
-from dataplane.compile import Configuration, Options, Pair, Plan, discovery, dump, route_files, secret_files, with_literals
+from dataplane.compile import (
+    Configuration,
+    Options,
+    Pair,
+    Plan,
+    credentials_read,
+    discovery,
+    dump,
+    route_files,
+    secret_files,
+    with_literals,
+)
 from dataplane.connections import Hosts, judge_addresses, judge_names
 from dataplane.hosts import RuleIndex
 from dataplane.interception import Handling, HostPlan, name_decisions, passes_unread, refuses_unjudgeable
@@ -55,7 +66,7 @@ def compile_sidecar(plan: Plan, credentials: Mapping[SecretKeyRef, str], leafs: 
     layout, shared = options.layout, shared_options(options)
     hosts = with_literals(plan, shared)
     entry = redirect_listener(redirect(plan, hosts, options), hosts, layout, options.dns, len(leafs))
-    listeners = [entry, pass_listener(layout, options.dns, raw=False)]
+    listeners = [entry, pass_listener(layout, options.dns, raw=False), *credentials_read(plan, credentials, layout)]
     files = {
         **secret_files(plan.selection, credentials, leafs),
         **{name: text for name, text in route_files(plan, credentials, shared).items() if name in used_tables(leafs)},

@@ -184,6 +184,8 @@ def test_a_rotated_credential_is_used_at_once_and_a_removed_one_never_again(poli
         seen = len(upstream.received)
         assert kept.get("/v1")[0] == 503
         assert len(upstream.received) == seen
+        (policy / "secret.yaml").write_text(SECRET.format(value="third-value-0003"))
+        until(lambda: sent() == "Bearer third-value-0003", 2.0)
 
 
 class Http2:
