@@ -6,7 +6,7 @@ The place adds little, and all of it here: a CONNECT is judged by host and port 
 
 import ipaddress
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dataplane.interception import Handling
 from e2e.differential.client import Sent, Transport
@@ -38,7 +38,8 @@ class Expected:
     """`forwarded`, or a refusal: its body is bytes, or the standard body's fields.
 
     `malformed`: Envoy's parsers may also close the connection. `untouched`: TLS goes end to end, and Envoy sees nothing.
-    `used`: rules that held, each with the entries by which it did; for counting.
+    `connect`: the tunnel is refused; where it opens all the same, because an earlier rule might have let the request pass, the
+    request in it must meet `otherwise`. `used`: rules that held, each with the entries by which it did; for counting.
     """
 
     outcome: str
@@ -49,6 +50,7 @@ class Expected:
     malformed: bool = False
     untouched: bool = False
     connect: bool = False
+    otherwise: "Expected | None" = None
     used: tuple[tuple[Rule, tuple[Match, ...]], ...] = ()
 
 
@@ -59,9 +61,14 @@ def expected(program: Program, sent: Sent) -> Expected:
     if around:
         refused = refused_tunnel(program, sent)
         if refused:
-            return refused
-        if program.plan.host(around).handling is Handling.PASS:
-            return end_to_end(verdict, request, around)
+            return replace(refused, otherwise=in_tunnel(program, request, verdict, around))
+    return in_tunnel(program, request, verdict, around)
+
+
+def in_tunnel(program: Program, request: Request | Malformed, verdict: Verdict, around: str) -> Expected:
+    """`around` is empty where there is no tunnel."""
+    if around and program.plan.host(around).handling is Handling.PASS:
+        return end_to_end(verdict, request, around)
     if isinstance(request, Malformed):
         return Expected(outcome="malformed", status=request.status, malformed=True)
     shown = Shown(host=request.authority, method=request.method, path=request.path)

@@ -45,7 +45,7 @@ def profile(random: Random, name: str, rules: list[Manifest]) -> Manifest:
 
 
 def rule(random: Random, name: str, favourites: list[str]) -> Manifest:
-    kind = random.choices(ACTIONS, (15, 20, 28, 22, 15))[0]
+    kind = random.choices(ACTIONS, (13, 26, 26, 20, 15))[0]
     entries = [entry(random, favourites, narrow=kind in {"bypass", "block"}) for _ in range(random.choice((1, 1, 1, 2, 3)))]
     return {"name": name, "match": entries, "actions": actions(random, kind)}
 
@@ -54,7 +54,7 @@ def entry(random: Random, favourites: list[str], *, narrow: bool) -> Manifest:
     """`narrow`: a terminal rule that matches everything would leave nothing for the rules after it."""
     domains = [domain(random, favourites) for _ in range(random.choice((1, 1, 2)))]
     found: Manifest = {"domains": domains}
-    chances = {"paths": 0.4, "methods": 0.25, "ports": 0.2, "schemes": 0.2, "headers": 0.35, "queryParams": 0.25}
+    chances = {"paths": 0.4, "methods": 0.25, "ports": 0.2, "schemes": 0.28, "headers": 0.4, "queryParams": 0.25}
     chosen = [field for field, chance in chances.items() if random.random() < chance]
     if narrow and not {"paths", "headers", "queryParams", "methods"} & set(chosen) and random.random() < 0.85:
         chosen.append(random.choice(("paths", "headers", "queryParams", "methods")))

@@ -76,7 +76,8 @@ def aims(selection: Selection, scheme: str) -> list[tuple[Rule, Match]]:
     """Entries that such a request can meet. Rarer kinds of rules, which others hide, count more."""
     found = [(rule, entry) for rule in selection.rules for entry in rule.match if not entry.schemes or scheme in entry.schemes]
     rare = [(rule, entry) for rule, entry in found if rule.bypass or rule.mcp or entry.schemes or entry.ports]
-    return [*found, *rare] or [(rule, entry) for rule in selection.rules for entry in rule.match]
+    rarest = [(rule, entry) for rule, entry in rare if (rule.bypass or rule.mcp) and (entry.schemes or entry.headers)]
+    return [*found, *rare, *rarest] or [(rule, entry) for rule in selection.rules for entry in rule.match]
 
 
 def start(random: Random, transport: Transport, rule: Rule, entry: Match) -> Draft:
