@@ -8,12 +8,14 @@ configuration stays in force there, and the user is told.
 import asyncio
 import contextlib
 import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dataplane.compile import Configuration, Options, Plan, compile_envoy, make_plan
 from groyne import clock
 from groyne.envoy import Envoy
+from groyne.placeholders import guards_for
 from groyne.rundir import RunDirectory
 from groyne.trust import NO_HOST, Trust
 from groyne.workspace import Workspace
@@ -29,6 +31,9 @@ class Proxy:
     directory: RunDirectory
     trust: Trust
     options: Options
+    placeholders: Mapping[str, str] = field(default_factory=dict)
+    """By credential: where they belong is the policy's to say, so each edit says it anew."""
+
     envoy: Envoy | None = None
     plan: Plan | None = None
     _written: dict[str, str] = field(default_factory=dict, repr=False)
@@ -37,8 +42,9 @@ class Proxy:
     def apply(self, workspace: Workspace) -> Configuration:
         """Writes what differs from what is there."""
         plan = make_plan(workspace.selection, workspace.template_passthrough)
+        options = replace(self.options, guards=guards_for(workspace, self.placeholders))
         leafs = self.trust.leafs(plan.intercepted_names or NO_HOST, clock.now())
-        configuration = compile_envoy(plan, workspace.credentials.values, leafs, self.options)
+        configuration = compile_envoy(plan, workspace.credentials.values, leafs, options)
         for name, text in configuration.files.items():
             if self._written.get(name) != text:
                 self.directory.write(name, text)

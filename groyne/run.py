@@ -117,7 +117,7 @@ async def serve(session: Session, announce: Announce) -> int:
     """No command: a proxy on this machine's loopback until it is interrupted."""
     relay = await loopback_relay(session)
     env = environment(session, f"http://127.0.0.1:{relay.addresses[0][1]}", isolated=False)
-    announce({name: value for name, value in env.items() if session.env.get(name) != value})
+    announce({name: value for name, value in env.items() if session.spec.environ.get(name) != value})
     done = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

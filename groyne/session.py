@@ -20,7 +20,6 @@ from groyne.environment.proxy_env import existing_ca_files, existing_proxy
 from groyne.environment.scrub import scrub
 from groyne.envoy import ADMIN_SOCKET, EnvoyError, find_envoy
 from groyne.own_ca import trust_of
-from groyne.placeholders import guards_for
 from groyne.proxy import Proxy
 from groyne.resolve_option import Pins
 from groyne.resolver import Resolver
@@ -123,9 +122,8 @@ async def prepared(spec: RunSpec, workspace: Workspace, directory: RunDirectory)
             dns=DnsCache(resolver=resolver.address, refused=NOT_PUBLIC_RANGES, pins=bool(spec.pins.ports)),
             allowed_literals=spec.pins.literals,
             pinned_ports=spec.pins.ports,
-            guards=guards_for(workspace, scrubbed.placeholders),
         )
-        proxy = Proxy(directory=directory, trust=trust, options=options)
+        proxy = Proxy(directory=directory, trust=trust, options=options, placeholders=scrubbed.placeholders)
         proxy.apply(workspace)
         with log_path.open(encoding="utf-8", errors="replace") as log, or_refuse(lambda: audit_file(spec.audit), "--audit ") as out:
             yield Session(spec, workspace, directory, proxy, Audit(log, out), scrubbed.env, trust)
