@@ -101,10 +101,13 @@ def nothing_holds(workspace: Workspace, who: Who) -> str:
 
 
 def still_there(manifests: Manifests, last_good: Mapping[ProfileRef, Profile]) -> dict[ProfileRef, Profile]:
-    """Last good versions of profiles that were not deleted: those still named, or whose file cannot be read as a whole."""
+    """Last good versions of profiles that were not deleted: those still named, and all while something here cannot be told what it is."""
     named = {(located.kind, located.namespace, located.name) for located in manifests.problems}
     named |= {(loaded.kind, loaded.namespace, loaded.name) for loaded in manifests.profiles.values()}
-    unreadable = any(located.problem.fatal and not located.kind for located in manifests.problems)
+    unreadable = any(
+        located.problem.fatal and (not located.kind or not located.name or located.problem.reason == "UnknownKind")
+        for located in manifests.problems
+    )
     return {ref: profile for ref, profile in last_good.items() if unreadable or (ref.kind, ref.namespace, ref.name) in named}
 
 

@@ -1,5 +1,7 @@
 """A directory as one policy: who is judged, what stays in force when a file breaks, and what is said where nothing applies."""
 
+import pytest
+
 from groyne.workspace import Who, nothing_holds
 from unit_tests.groyne.written import VALUE, read, reasons, secret, template, workspace, write
 from unit_tests.policy.profiles import block, manifest, rule, token
@@ -60,6 +62,14 @@ def test_a_file_that_cannot_be_read_at_all_takes_no_profile_away(tmp_path):
     before = workspace(tmp_path, rule("good", block=block()))
     (tmp_path / "policy.yaml").write_text("a: [")
     after = read(tmp_path, last_good=before.good)
+    assert [each.name for each in after.selection.rules] == ["good"]
+    assert after.broken
+
+
+@pytest.mark.parametrize("slip", [{"kind": "SecurityProfle"}, {"kind": 1}, {"metadata": {}}, {"metadata": None}])
+def test_a_slip_in_what_says_which_profile_it_is_takes_none_away(tmp_path, slip):
+    before = workspace(tmp_path, rule("good", block=block()))
+    after = read(tmp_path, {**manifest(rule("good", block=block())), **slip}, last_good=before.good)
     assert [each.name for each in after.selection.rules] == ["good"]
     assert after.broken
 
