@@ -1,7 +1,7 @@
 """Edits to the manifests take effect while a command runs, on connections that are open already.
 
 Rules reach Envoy by RDS and hold for the next request on any connection. What is already a tunnel is closed where the edit
-blocks its host, or changes whether it is intercepted. A broken edit is reported; the last good policy stays in force.
+blocks its host, or changes whether what is in it is read. A broken edit is reported; the last good policy stays in force.
 """
 
 import asyncio
@@ -12,11 +12,13 @@ from pathlib import Path
 from watchfiles import awatch
 
 from dataplane.compile import Plan
-from dataplane.interception import refused_by_name
+from dataplane.hosts import RuleIndex
+from dataplane.interception import passes_unread, refused_by_name, refuses_unjudgeable
 from groyne import output
 from groyne.isolation.relay import Relay
 from groyne.session import Session
 from groyne.workspace import Workspace, read_workspace
+from policy.domains import DomainPattern
 
 DEBOUNCE_MS = 60
 Hide = Callable[[Iterable[Path]], object]
@@ -64,4 +66,12 @@ def changed(before: Workspace, after: Workspace) -> bool:
 def outdated(old: Plan, new: Plan, host: str, port: int) -> bool:
     """Whether an open tunnel to this host may not go on as it is."""
     handling = new.host(host).handling
-    return old.host(host).handling is not handling or refused_by_name(new.selection.rules, host, port, handling) is not None
+    if old.host(host).handling is not handling or unread(old, host) is not unread(new, host):
+        return True
+    return refused_by_name(new.selection.rules, host, port, handling) is not None
+
+
+def unread(plan: Plan, host: str) -> bool:
+    """Whether bytes that no rule can judge may go there."""
+    rules = plan.selection.rules
+    return passes_unread(RuleIndex(rules).covering(DomainPattern(text=host))) and not refuses_unjudgeable(rules)
