@@ -1,11 +1,14 @@
 """`--resolve HOST:PORT:ADDR`: the explicit allowance to dial a private address, as curl spells it."""
 
 import ipaddress
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from policy.authority import parse_authority
+
+_FORM = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[]*):(?P<port>[0-9]{1,5}):(?P<address>.*)\Z", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,21 +41,25 @@ def parse_pins(options: Iterable[str]) -> Pins | str:
 
 
 def parse_pin(option: str) -> tuple[str, int, str] | None:
-    host, rest = _host(option)
-    port, _, address = rest.partition(":")
-    named = parse_authority(host)
-    plain = _address(address.removeprefix("[").removesuffix("]"))
-    if named is None or named[1] is not None or plain is None or not port.isdecimal() or not 0 < int(port) <= 65535:
+    parts = _FORM.match(option)
+    if parts is None:
         return None
-    return named[0], int(port), plain
+    host, address = _host(parts["host"]), _address(_without_brackets(parts["address"]))
+    if host is None or address is None or not 0 < int(parts["port"]) <= 65535:
+        return None
+    return host, int(parts["port"]), address
 
 
-def _host(option: str) -> tuple[str, str]:
-    if option.startswith("["):
-        host, _, rest = option.partition("]")
-        return host + "]", rest.removeprefix(":")
-    host, _, rest = option.partition(":")
-    return host, rest
+def _host(text: str) -> str | None:
+    """Any spelling of an IPv6 address means the one that requests have."""
+    if text.startswith("["):
+        return _address(_without_brackets(text))
+    named = parse_authority(text)
+    return named[0] if named else None
+
+
+def _without_brackets(text: str) -> str:
+    return text[1:-1] if text.startswith("[") and text.endswith("]") else text
 
 
 def _address(text: str) -> str | None:

@@ -16,8 +16,8 @@ from pathlib import Path
 from groyne.output import because
 
 LOCK = "lock"
-LONGEST = 70
-"""Bytes; a socket's path has 107 at most."""
+LONGEST = 75
+"""Bytes; a socket's path has 107 at most, and `/run-abcdefgh/private/proxy.sock` comes after it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,8 @@
 """Judging by host and port alone: the same decision as Envoy's configuration, with words for every rule on the way."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pytest import mark
 
 from dataplane.compile import make_plan
 from dataplane.interception import Handling, refused_by_name
@@ -48,7 +48,7 @@ def test_a_bypass_by_name_ends_it():
     assert traced(found) == [("yes", True, True)]
 
 
-@mark.parametrize(
+@pytest.mark.parametrize(
     ("conditions", "why"),
     [
         ({"domains": ["other.test"]}, "host h.test is none of other.test"),
