@@ -1,8 +1,8 @@
 """Conditions on query parameters and on unescaped paths: a Lua filter reads both, because route matchers only read headers.
 
-A request with a query, to a host whose rules ask for parameters, is first given a route on which the filter runs; likewise one
-with an escaped slash, to a host that may have them and has blocks. The filter writes internal headers and has the route
-chosen anew; conditions read those headers.
+A request whose query may name a parameter that the host's rules ask for is first given a route on which the filter runs;
+likewise one with an escaped slash, to a host that may have them and has blocks. The filter writes internal headers and has the
+route chosen anew; conditions read those headers. For all other requests, which are nearly all, a parameter is an absent header.
 """
 
 from collections.abc import Iterable
@@ -11,6 +11,7 @@ from importlib.resources import files
 from dataplane import names, refusals
 from dataplane.entries import Entry
 from dataplane.hosts import HostRule
+from dataplane.matching import quoted
 from dataplane.predicates import all_of, any_of, header, header_regex, negation
 from dataplane.tools import LUA_PER_ROUTE, waiting_slots
 from dataplane.xds import Resource, extension, message, text
@@ -27,7 +28,7 @@ def blocks_paths(host_rules: Iterable[HostRule]) -> bool:
 
 def unread_query(host_rules: list[HostRule], wanted: list[str], *, unescape: bool) -> Entry:
     """The route of requests whose target has yet to be read. It never forwards."""
-    concerned = [header(":path", contains="?")] if wanted else []
+    concerned = [header_regex(":path", naming(wanted))] if wanted else []
     concerned += [header(names.PATH_HEADER, contains=spelling, ignore_case=True) for spelling in ("%2f", "%5c")] if unescape else []
     unread = all_of((any_of(concerned), negation(header_regex(names.QUERY_HEADER, r"\C+"))))
     route = refusals.builtin("QueryNotRead", 503)
@@ -39,6 +40,12 @@ def unread_query(host_rules: list[HostRule], wanted: list[str], *, unescape: boo
         **waiting_slots(host_rules),
     }
     return Entry(condition=unread, action=route)
+
+
+def naming(wanted: list[str]) -> str:
+    """Paths whose query may hold one of these parameters: by its plain name, or by a name with escapes, which the filter decodes."""
+    plain = "|".join("".join(map(quoted, name)) for name in wanted)
+    return rf"[^?]*\?(?:\C*&)?(?:(?:{plain})(?:[=&]\C*)?|[^=&]*%\C*)"
 
 
 def query_filter() -> Resource:
