@@ -75,9 +75,7 @@ def two_rules(host: str = HOST) -> list[Raw]:
 
 def other_hosts(count: int, pattern: str) -> list[Raw]:
     """Every second a block, every second a credential."""
-    return [
-        rule(f"other-{n}", block() if n % 2 else credential(), pattern.format(n), paths=path("Prefix", "/v1/")) for n in range(count)
-    ]
+    return [rule(f"other-{n}", block() if n % 2 else credential(), pattern.format(n), paths=path("Prefix", "/v1/")) for n in range(count)]
 
 
 def crowded_host(scale: int = 20) -> Iterator[Raw]:
@@ -101,7 +99,6 @@ def scenarios() -> tuple[Scenario, ...]:
     exact = (profile("exact", other_hosts(1000, "host-{}.other.test")),)
     wildcard = (profile("wildcard", other_hosts(1000, "*.zone-{}.other.test")),)
     crowd = (profile("crowd", list(crowded_host())),)
-    inside = {"tls": True, "against": "none-tls"}
     return (
         Scenario(name="none", title="no policy"),
         Scenario(name="two", title="one block and one credential rule", profiles=two, target=0.85),
@@ -109,14 +106,16 @@ def scenarios() -> tuple[Scenario, ...]:
         Scenario(name="others-wildcard", title="1 000 rules on 1 000 other wildcards", profiles=wildcard, target=0.80),
         Scenario(name="crowd", title="200 rules on the one host", profiles=crowd, target=0.60),
         Scenario(name="none-tls", title="TLS passed through, no policy", tls=True),
-        Scenario(name="two-tls", title="intercepted: one block, one credential", profiles=two, **inside),
-        Scenario(name="crowd-tls", title="intercepted: 200 rules on the one host", profiles=crowd, **inside),
+        Scenario(name="two-tls", title="intercepted: one block, one credential", profiles=two, tls=True, against="none-tls"),
+        Scenario(name="crowd-tls", title="intercepted: 200 rules on the one host", profiles=crowd, tls=True, against="none-tls"),
     )
 
 
 def many_profiles(profiles: int, rules: int) -> list[Raw]:
     """A host for each profile; its rules are the first of a crowd."""
-    return [profile(f"team-{n}", [moved(raw, f"team-{n}.bench.test") for raw in list(chain(crowded_host(1)))[:rules]]) for n in range(profiles)]
+    return [
+        profile(f"team-{n}", [moved(raw, f"team-{n}.bench.test") for raw in list(chain(crowded_host(1)))[:rules]]) for n in range(profiles)
+    ]
 
 
 def moved(raw: Raw, host: str) -> Raw:
