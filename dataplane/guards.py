@@ -17,17 +17,17 @@ from policy.paths import AMBIGUOUS_ESCAPED, AMBIGUOUS_PATH
 
 
 def guards(pattern: DomainPattern, context: Context) -> Iterator[Entry]:
-    yield Entry(condition=malformed_authority(pattern), action=refusals.builtin("MalformedHost", 400))
+    yield Entry(condition=malformed_authority(pattern), action=refusals.anyhow("MalformedHost", 400))
     yield Entry(condition=ambiguous_path(), action=refusals.builtin("AmbiguousPath", 400))
     if not context.escaped_slashes(pattern):
         yield Entry(condition=any_of(escaped_slash()), action=refusals.builtin("EscapedSlash", 400))
     else:
         yield Entry(condition=header_regex(names.PATH_HEADER, AMBIGUOUS_ESCAPED), action=refusals.builtin("EscapedSlash", 400))
     if pattern.is_any or (pattern.is_ip and pattern.text not in context.allowed_literals):
-        yield Entry(condition=private_literal(context), action=refusals.builtin("AddressRefused", 403))
+        yield Entry(condition=private_literal(context), action=refusals.anyhow("AddressRefused", 403))
     if ports := context.pinned_ports.get(pattern.text):
         other = negation(port_condition(ports, context.scheme))
-        yield Entry(condition=other, action=refusals.builtin("AddressRefused", 403))
+        yield Entry(condition=other, action=refusals.anyhow("AddressRefused", 403))
     yield from placeholder_guards(pattern, context)
 
 
@@ -69,4 +69,4 @@ def placeholder_guards(pattern: DomainPattern, context: Context) -> Iterator[Ent
         places = [header(":path", contains=guard.placeholder)]
         if not at_home:
             places += [header(name, contains=guard.placeholder) for name in guard.headers]
-        yield Entry(condition=any_of(places), action=refusals.builtin("PlaceholderMisused", 403))
+        yield Entry(condition=any_of(places), action=refusals.anyhow("PlaceholderMisused", 403))

@@ -48,6 +48,13 @@ def builtin(reason: str, status: int, *, connect: bool = False) -> Resource:
     return refuse(route_name("refused", reason), Block(status=status), reason, connect=connect)
 
 
+def anyhow(reason: str, status: int) -> Resource:
+    """The same for a CONNECT and for any other request, which one route cannot be."""
+    both = [builtin(reason, status, connect=connect)["typed_config"] for connect in (True, False)]
+    routes = [{key: value for key, value in route.items() if key != "@type"} for route in both]
+    return extension("route", "envoy.config.route.v3.RouteList", routes=routes)
+
+
 def by_rule(rule: Rule, block: Block, reason: str, *, connect: bool = False) -> Resource:
     return refuse(route_name("blocked", rule.id, reason), block, reason, rule, connect=connect)
 

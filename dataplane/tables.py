@@ -42,7 +42,7 @@ def tls_table(hosts: Hosts, plans: Plans, context: Context) -> Resource:
     for host, (pattern, _) in zip(inside, ((p, r) for p, r in hosts.items() if intercepted(plans[p])), strict=True):
         if pattern.is_wildcard:
             host["typed_per_filter_config"] = {names.NAMES_LUA: message("envoy.extensions.filters.http.lua.v3.LuaPerRoute", name="names")}
-    mismatch = {"name": "*", "domains": ["*"], "matcher": first_match([(True, {"action": refusals.builtin("HostMismatch", 421)})])}
+    mismatch = {"name": "*", "domains": ["*"], "matcher": first_match([(True, {"action": refusals.anyhow("HostMismatch", 421)})])}
     return table(names.INTERCEPT, [*inside, mismatch])
 
 
@@ -56,7 +56,7 @@ def shown_names(pattern: DomainPattern) -> Iterable[Entry]:
         return
     host = pattern.text
     same = any_of(header(names.NAMES_HEADER, exact=shown) for shown in (f"{host}|{host}", f"{host}|", f"{host}|-", f"|{host}", f"-|{host}"))
-    yield Entry(condition=negation(same), action=refusals.builtin("HostMismatch", 421))
+    yield Entry(condition=negation(same), action=refusals.anyhow("HostMismatch", 421))
 
 
 def nested_connect() -> list[Entry]:
