@@ -37,7 +37,7 @@ MAX_NOMINATED = 9
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*\Z")
 _HOST_HTTP2 = re.compile(r"[A-Za-z0-9.~!$&'()*+,;=:%\[\]_-]+\Z")
-_UNTOUCHABLE = frozenset({"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "host"})
+_UNTOUCHABLE = frozenset({"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"})
 _NOT_NOMINATED = frozenset({"close", "http2-settings", "te"})
 
 
@@ -50,7 +50,7 @@ def joined_headers(raw: RawRequest) -> tuple[tuple[str, str], ...] | Malformed:
         if raw.http2 and (name != name.lower() or value != value.strip(" \t")):
             return _malformed("HTTP/2 allows no upper case in a header's name and no space around its value")
         lines.setdefault(name.lower(), []).append(value.strip(" \t"))
-    dropped = _dropped(lines, raw.http2)
+    dropped = _dropped(lines, raw)
     if isinstance(dropped, Malformed):
         return dropped
     joined = {name: _joined(name, values, http2=raw.http2) for name, values in lines.items() if name not in dropped}
@@ -64,15 +64,17 @@ def _joined(name: str, values: list[str], *, http2: bool) -> str | None:
     return ",".join(filter(None, values) if name in ONE_LINE else values)
 
 
-def _dropped(lines: dict[str, list[str]], http2: bool) -> frozenset[str] | Malformed:
-    if http2:
+def _dropped(lines: dict[str, list[str]], raw: RawRequest) -> frozenset[str] | Malformed:
+    if raw.http2:
         if HOP_BY_HOP & lines.keys() - {"te"} or any(value != "trailers" for value in lines.get("te", ())):
             return _malformed("HTTP/2 allows no header that concerns one connection")
         if any(not _HOST_HTTP2.match(value) for value in lines.get("host", ())) or len(lines.get("host", ())) > 1:
             return _malformed("a host header beside :authority that names no host, or more than one")
         return HOP_BY_HOP | {"host"}
     nominated = [token for line in lines.get("connection", ()) for part in line.split(",") if (token := part.strip(" \t").lower())]
-    if len(nominated) > MAX_NOMINATED or any(token in _UNTOUCHABLE or token.startswith(":") for token in nominated):
+    # An absolute target brings the host anew.
+    untouchable = _UNTOUCHABLE | {"host"} if raw.path.startswith("/") else _UNTOUCHABLE
+    if len(nominated) > MAX_NOMINATED or any(token in untouchable or token.startswith(":") for token in nominated):
         return _malformed("the Connection header names what it must not, or too much")
     if {"content-length", "transfer-encoding"} <= lines.keys():
         return _malformed("the body's length is given twice")
