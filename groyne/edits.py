@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-from watchfiles import awatch
+from httpx import HTTPError
 
 from dataplane.compile import Plan
 from dataplane.hosts import RuleIndex
@@ -17,17 +17,20 @@ from dataplane.interception import passes_unread, refused_by_name, refuses_unjud
 from groyne import output
 from groyne.isolation.relay import Relay
 from groyne.session import Session
+from groyne.watch import edits
 from groyne.workspace import Workspace, read_workspace
 from policy.domains import DomainPattern
 
-DEBOUNCE_MS = 60
 Hide = Callable[[Iterable[Path]], object]
 
 
 async def obey_edits(session: Session, relay: Relay, hide: Hide) -> None:
     """`hide` covers files that an edit made secret."""
-    async for _ in awatch(session.spec.directory, debounce=DEBOUNCE_MS * 5, step=DEBOUNCE_MS, recursive=True):
-        await take_effect(session, relay, hide)
+    async for _ in edits(session.spec.directory):
+        try:
+            await take_effect(session, relay, hide)
+        except (OSError, HTTPError) as error:
+            output.say(f"groyne: the edit did not take effect: {output.because(error)}")
 
 
 async def take_effect(session: Session, relay: Relay, hide: Hide) -> None:
