@@ -29,20 +29,23 @@ _EXPECTED = {
 }
 
 
-def problems(error: ValidationError, parent: str = "") -> tuple[Problem, ...]:
-    """One Problem per finding, in the order of the fields; a flood is cut short."""
+Place = tuple[Part, ...]
+
+
+def problems(error: ValidationError, parent: str = "", shown: Callable[[Place], Place] = tuple) -> tuple[Problem, ...]:
+    """One Problem per finding, in the order of the fields; a flood is cut short. `shown` takes from a place what nobody may read."""
     lines = [line for line in error.errors(include_url=False) if not _follows_from_others(line)]
-    found = tuple(dict.fromkeys(_problems(lines[:_MOST])))
+    found = tuple(dict.fromkeys(_problems(lines[:_MOST], shown)))
     if len(lines) > _MOST:
         text = f"{len(lines) - _MOST} more problems are not shown: correct these first"
         found = (*found, Problem(reason=Reason.TOO_MANY_PROBLEMS.value, message=text))
     return tuple(problem.below(parent) if parent else problem for problem in found)
 
 
-def _problems(lines: list[Any]) -> Iterator[Problem]:
+def _problems(lines: list[Any], shown: Callable[[Place], Place]) -> Iterator[Problem]:
     for line in lines:
         reason, message = _explain(line["type"], line.get("ctx", {}), line["input"])
-        yield Problem(reason=reason.value, message=message, field=render(_place(line["loc"])))
+        yield Problem(reason=reason.value, message=message, field=render(shown(_place(line["loc"]))))
 
 
 def _follows_from_others(line: Any) -> bool:
@@ -51,7 +54,7 @@ def _follows_from_others(line: Any) -> bool:
     return line["type"] == "too_short" and isinstance(value, list | tuple) and len(value) >= line["ctx"]["min_length"]
 
 
-def _place(loc: tuple[Part, ...]) -> tuple[Part, ...]:
+def _place(loc: Place) -> Place:
     return tuple(part for part in loc if part != "[key]")
 
 

@@ -6,12 +6,14 @@ is one, because policy that is silently ignored is the worst outcome.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
 
 from crds import annotations, errors
 from crds.core import ConfigMap, Secret
+from crds.hidden import shown_place
 from crds.nearest import nearest
 from crds.paths import shorten
 from crds.problem import Problem
@@ -78,7 +80,8 @@ def _read(kind: Kind, raw: dict[str, Any]) -> Parsed:
     try:
         value = kind.model.model_validate(raw)
     except ValidationError as error:
-        return Parsed(problems=(*errors.problems(error), *notes))
+        shown = partial(shown_place, raw) if kind.model is Secret else tuple
+        return Parsed(problems=(*errors.problems(error, shown=shown), *notes))
     fatal = any(problem.fatal for problem in notes)
     return Parsed(object=None if fatal else value, problems=notes)
 

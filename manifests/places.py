@@ -7,6 +7,7 @@ not there has the place of the nearest thing around it that is.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice
 
 from ruamel.yaml.events import (
     AliasEvent,
@@ -39,10 +40,16 @@ def place_of(document: Document, path: Sequence[Part]) -> tuple[int, int]:
     """Line and column of the field, or of the nearest parent that is there."""
     place = _outline(document.text) if path else _beginning(document.text)
     for part in path:
-        if part not in place.inside:
+        inner = place.inside.get(part) or _numbered(place, part)
+        if inner is None:
             break
-        place = place.inside[part]
+        place = inner
     return document.line + place.line, place.column + 1
+
+
+def _numbered(place: Place, part: Part) -> Place | None:
+    """The entry of a map that is told by its number, because its key is not to be shown."""
+    return next(islice(place.inside.values(), part, None), None) if isinstance(part, int) else None
 
 
 @lru_cache(maxsize=4)

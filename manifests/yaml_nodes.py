@@ -23,6 +23,7 @@ from ruamel.yaml.events import (
     SequenceStartEvent,
 )
 
+from crds.hidden import fit_to_show
 from crds.paths import Part, render, shorten
 from crds.problem import Problem
 from manifests.events import BadYamlError, Event, events
@@ -211,9 +212,10 @@ class _Reader:
                 merged.extend(self._merge(event, depth))
                 continue
             key = self._key(event, depth)
-            self.path.append(key)
+            shown = fit_to_show(self.path, key, repeated=key in result)
+            self.path.append(key if shown else _number(result, key))
             if key in result:
-                self._duplicate(event, key)
+                self._duplicate(event, f"`{shorten(key)}`" if shown else "a key")
             value = self._node(next(self.stream), depth)
             result.setdefault(key, value)
             self.path.pop()
@@ -223,7 +225,7 @@ class _Reader:
         return result
 
     def _duplicate(self, event: Event, key: str) -> None:
-        self._note(event, "DuplicateKey", f"`{shorten(key)}` stands twice in this map: remove one")
+        self._note(event, "DuplicateKey", f"{key} stands twice in this map: remove one")
         if len(self.found) > MAX_MISTAKES:
             self.stop(event, "TooManyProblems", "the rest of this document was not read: correct these first")
 
@@ -296,6 +298,11 @@ class _Reader:
         if isinstance(value, list):
             return [self._copied(item, depth + 1, event) for item in value]
         return value
+
+
+def _number(entries: dict[str, Any], key: str) -> int:
+    """Which entry of its map this is, or becomes."""
+    return list(entries).index(key) if key in entries else len(entries)
 
 
 def _is_merge(event: Event) -> bool:

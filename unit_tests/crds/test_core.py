@@ -36,12 +36,32 @@ def test_what_is_no_base64_is_located(text: str) -> None:
         {"stringData": {"k": {"a": HUSH}}},
         {"data": {"k": 5}, "stringData": HUSH},
         {"type": [HUSH]},
+        {"data": {HUSH: None}},
+        {"stringData": {"a": "b", HUSH: None}},
+        {"stringData": {f"{HUSH}!": "a"}},
+        {"data": {f"{HUSH}/": 5}},
+        {"metadata": {"name": "s", "annotations": {HUSH: None}}},
+        {"metadata": {"name": "s", "labels": {HUSH: None}}},
     ],
 )
 def test_no_problem_repeats_a_value(fields: dict[str, Any]) -> None:
     problems = parse(secret(**fields)).problems
     assert problems
     assert HUSH not in repr(problems)
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"stringData": {"a": "b", "c d": "e", HUSH: None}}, ["stringData[1]", "stringData[2]"]),
+        ({"stringData": {"token": 5}}, ["stringData.token"]),
+        ({"data": {"token": "%"}}, ["data.token"]),
+        ({"metadata": {"name": "s", "annotations": {"groyne.dev/allowed-hosts": 5}}}, ['metadata.annotations["groyne.dev/allowed-hosts"]']),
+    ],
+)
+def test_a_key_that_may_be_a_value_is_told_by_its_number(fields: dict[str, Any], field: list[str]) -> None:
+    """A key without a value is what a value without a key looks like; what is surely a key is named."""
+    assert sorted({place for _, place in faults(secret(**fields))}) == field
 
 
 def test_no_text_of_a_secret_shows_its_values() -> None:

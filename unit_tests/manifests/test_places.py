@@ -51,10 +51,12 @@ spec:
         ("spec.true", (19, 3)),
         ("nothing.here", (5, 1)),
         ("a.b", (5, 1)),
+        ("metadata.annotations[1]", (10, 5)),
+        ("metadata.annotations[2]", (8, 3)),
     ],
 )
 def test_a_field_has_the_place_of_its_key(field, place):
-    """Keys, entries, aliases, merged keys; what is missing is shown at its parent."""
+    """Keys, entries, aliases, merged keys, keys by number; what is missing is shown at its parent."""
     document = list(read_documents(TEXT, Budget()))[1]
     assert place_of(document, split(field)) == place
 

@@ -171,6 +171,25 @@ def test_messages_never_quote_tags_anchors_or_values():
             assert all("hunter2" not in each.problem.message for each in document.mistakes)
 
 
+@pytest.mark.parametrize("field", ["data", "stringData"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{hunter2, hunter2}",
+        '{"hunter2/", "hunter2/"}',
+        "{'hunter2/': yes}",
+        "{a: {hunter2: yes}}",
+        "{'hunter2/': !x y}",
+        "{'hunter2/': *x}",
+    ],
+)
+def test_nothing_below_data_is_quoted_that_may_be_a_value(field, text):
+    """A value in the place of a key is in no message and no path; its line is still exact."""
+    found = [each for document in read_documents(f"kind: Secret\n{field}:\n  {text}", Budget()) for each in document.mistakes]
+    assert [each.line for each in found] == [3]
+    assert "hunter2" not in repr(found)
+
+
 @pytest.mark.parametrize(
     ("text", "data"),
     [
