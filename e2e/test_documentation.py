@@ -43,7 +43,7 @@ def written(tree: ast.AST) -> Iterator[str]:
 def refused(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            first = [node.args[0]] if node.args and getattr(node.func, "attr", "") == "builtin" else []
+            first = [node.args[0]] if node.args and getattr(node.func, "attr", "") in {"builtin", "anyhow"} else []
             named = [keyword.value for keyword in node.keywords if keyword.arg == "reason"]
             yield from (str(each.value) for each in (*first, *named) if isinstance(each, ast.Constant))
 
