@@ -13,7 +13,7 @@ from dataplane.bootstrap import bootstrap
 from dataplane.clusters import clusters
 from dataplane.entries import Context, Guard
 from dataplane.hosts import RuleIndex
-from dataplane.interception import HostPlan, host_plan, refuses_unjudgeable
+from dataplane.interception import HostPlan, Passthrough, host_plan, refuses_unjudgeable
 from dataplane.listeners import DnsCache, explicit_listener, intercept_listener, pass_listener
 from dataplane.secrets import LEAF, Layout, certificate_secret, credential_file, credential_secret, leaf_file
 from dataplane.subscriptions import subscriptions
@@ -50,7 +50,7 @@ class Plan:
 
     selection: Selection
     hosts: tuple[HostPlan, ...]
-    passthrough: tuple[DomainPattern, ...] = ()
+    passthrough: tuple[Passthrough, ...] = ()
 
     @property
     def intercepted_names(self) -> tuple[str, ...]:
@@ -73,12 +73,14 @@ class Configuration:
 def make_plan(selection: Selection, passthrough: Iterable[DomainPattern] = ()) -> Plan:
     """`passthrough` are hosts that the template's annotation leaves end-to-end, besides those that its profiles name."""
     index = RuleIndex(selection.rules)
-    passthrough = (*passthrough, *(domain for profile in selection.profiles for domain in profile.passthrough_domains))
+    passed = tuple(Passthrough(domain=domain) for domain in passthrough)
+    for profile in selection.profiles:
+        passed += tuple(Passthrough(domain=domain, of_global=profile.ref.of_global) for domain in profile.passthrough_domains)
     # Escaped slashes are a matter of the virtual host, so a host that may have them needs one.
     escaped = (domain for profile in selection.profiles for domain in profile.escaped_slash_hosts)
-    patterns = {*index.patterns, *passthrough, *escaped}
-    hosts = tuple(host_plan(pattern, index.covering(pattern), passthrough) for pattern in sorted(patterns))
-    return Plan(selection=selection, hosts=hosts, passthrough=passthrough)
+    patterns = {*index.patterns, *(each.domain for each in passed), *escaped}
+    hosts = tuple(host_plan(pattern, index.covering(pattern), passed) for pattern in sorted(patterns))
+    return Plan(selection=selection, hosts=hosts, passthrough=passed)
 
 
 def compile_envoy(plan: Plan, credentials: Mapping[SecretKeyRef, str], leafs: tuple[Pair, ...], options: Options) -> Configuration:
@@ -126,8 +128,9 @@ def route_files(plan: Plan, credentials: Mapping[SecretKeyRef, str], options: Op
             pinned_ports=options.pinned_ports,
         )
 
-    tables = (explicit_table(hosts, plans, context("http")), plain_table(hosts, context("http")), tls_table(hosts, plans, context("https")))
-    return {f"rds-{table['name']}.json": dump(discovery(table["name"], [table])) for table in tables}
+    http, https = context("http"), context("https")
+    tables = (explicit_table(hosts, plans, http), plain_table(hosts, http), tls_table(hosts, plans, https))
+    return {f"rds-{table['name']}.json": table_file(table) for table in tables}
 
 
 def with_literals(plan: Plan, options: Options) -> list[HostPlan]:
@@ -160,5 +163,14 @@ def discovery(name: str, resources: list[Resource]) -> Resource:
     return discovery_response(f"{name}-{hashlib.sha256(content.encode()).hexdigest()[:16]}", resources)
 
 
-def dump(resource: Resource) -> str:
-    return json.dumps(resource, ensure_ascii=False, separators=(",", ":"))
+def table_file(table: Resource) -> str:
+    """A table's virtual hosts become text one by one: a thousand of them as dicts take seconds and hundreds of MB."""
+    hosts = ",".join(dump(host) for host in table["virtual_hosts"])
+    rest = dump({key: value for key, value in table.items() if key != "virtual_hosts"})
+    content = f'{rest.removesuffix("}")},"virtual_hosts":[{hosts}]}}'
+    version = f"{table['name']}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+    return f'{{"version_info":{dump(version)},"resources":[{content}]}}'
+
+
+def dump(value: Resource | str) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

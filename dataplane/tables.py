@@ -4,7 +4,8 @@
 that intercepts and one that passes end-to-end TLS.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 
 from dataplane import names, refusals
 from dataplane.entries import Context, Entry, first_match
@@ -38,12 +39,18 @@ def explicit_table(hosts: Hosts, plans: Plans, context: Context) -> Resource:
 
 def tls_table(hosts: Hosts, plans: Plans, context: Context) -> Resource:
     """Only intercepted hosts are here; whatever else the decrypted request names is 421."""
-    inside = [virtual_host(p, rules, context, [*shown_names(p), *nested_connect()]) for p, rules in hosts.items() if intercepted(plans[p])]
-    for host, (pattern, _) in zip(inside, ((p, r) for p, r in hosts.items() if intercepted(plans[p])), strict=True):
+    mismatch = {"name": "*", "domains": ["*"], "matcher": first_match([(True, {"action": refusals.anyhow("HostMismatch", 421)})])}
+    return table(names.INTERCEPT, chain(intercepted_hosts(hosts, plans, context), [mismatch]))
+
+
+def intercepted_hosts(hosts: Hosts, plans: Plans, context: Context) -> Iterator[Resource]:
+    for pattern, rules in hosts.items():
+        if not intercepted(plans[pattern]):
+            continue
+        host = virtual_host(pattern, rules, context, [*shown_names(pattern), *nested_connect()])
         if pattern.is_wildcard:
             host["typed_per_filter_config"] = {names.NAMES_LUA: message("envoy.extensions.filters.http.lua.v3.LuaPerRoute", name="names")}
-    mismatch = {"name": "*", "domains": ["*"], "matcher": first_match([(True, {"action": refusals.anyhow("HostMismatch", 421)})])}
-    return table(names.INTERCEPT, [*inside, mismatch])
+        yield host
 
 
 def intercepted(plan: HostPlan) -> bool:
@@ -91,6 +98,7 @@ def admit(plan: HostPlan, context: Context, bypass: Rule | None = None, *, raw: 
 
 
 def table(name: str, virtual_hosts: Iterable[Resource]) -> Resource:
+    """Its hosts are made when they are asked for, once."""
     internal = [
         names.PATH_HEADER,
         names.NAMES_HEADER,
@@ -103,7 +111,7 @@ def table(name: str, virtual_hosts: Iterable[Resource]) -> Resource:
     return message(
         ROUTE_CONFIGURATION,
         name=name,
-        virtual_hosts=list(virtual_hosts),
+        virtual_hosts=virtual_hosts,
         ignore_port_in_host_matching=True,
         max_direct_response_body_size_bytes=1 << 20,
         request_headers_to_remove=internal,
