@@ -26,6 +26,7 @@ from policy.domains import DomainPattern
 from policy.program import Match, Rule
 
 BATCH = 50
+SMALL_BATCH = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,9 +107,9 @@ def generated(seed: int, number: int, requests: int) -> tuple[Program, list[Sent
     return program, requests_for(random, program.selection, program.plan, requests)
 
 
-def explore(world: World, seed: int, programs: range, requests: int, tally: Tally) -> Iterator[Difference]:
-    for first in range(programs.start, programs.stop, BATCH):
-        made = [generated(seed, number, requests) for number in range(first, min(first + BATCH, programs.stop))]
+def explore(world: World, seed: int, programs: range, requests: int, tally: Tally, batch: int = BATCH) -> Iterator[Difference]:
+    for first in range(programs.start, programs.stop, batch):
+        made = [generated(seed, number, requests) for number in range(first, min(first + batch, programs.stop))]
         tally.programs += len(made)
         found = []
         for case, wanted, answer, received in world.run([program for program, _ in made], [sents for _, sents in made]):
@@ -116,6 +117,13 @@ def explore(world: World, seed: int, programs: range, requests: int, tally: Tall
             if words := differences(wanted, case.sent, answer, received):
                 found.append(Difference(case=case, expected=wanted, answer=answer, found=tuple(words)))
         yield from found
+
+
+def first_difference(world: World, seed: int, programs: int, requests: int) -> int | None:
+    """How many programs it took, None where there was no difference."""
+    tally = Tally()
+    found = next(explore(world, seed, range(programs), requests, tally, SMALL_BATCH), None)
+    return tally.programs if found else None
 
 
 def actions(rule: Rule) -> Iterator[str]:
