@@ -1,12 +1,15 @@
 """YAML text → the events of its parser, with line and column; what the parser refuses → `BadYamlError`.
 
 libyaml, through ruamel.yaml's C extension, is some twenty times faster than Python; without the extension the pure parser
-does the same work. A refusal never quotes the text: what stands there may be a key that somebody forgot to put in quotes.
+does the same work. It also takes over where libyaml is too old for what kubectl reads: `{image: registry.example/agent:1}`.
+A refusal never quotes the text: what stands there may be a key that somebody forgot to put in quotes.
 """
 
 import importlib
+import re
 from collections.abc import Iterator
 from functools import cache
+from itertools import islice
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -28,6 +31,18 @@ _PLAINLY = {
     "found character that cannot start any token": "a value cannot begin with this character: put it in quotes",
     "found incompatible YAML document": "this version of YAML is not read: remove the `%YAML` line",
 }
+# What the pure parser says in place of the same, before it quotes what it found.
+_PLAINLY |= {
+    "expected <block end>": _PLAINLY["did not find expected key"],
+    "expected ',' or '}'": _PLAINLY["did not find expected ',' or '}'"],
+    "expected ',' or ']'": _PLAINLY["did not find expected ',' or ']'"],
+    "expected the node content": _PLAINLY["did not find expected node content"],
+}
+
+# Where the C parser refuses a colon inside an unquoted word of a flow map or list, which kubectl does not.
+_COLON_IN_FLOW = "found unexpected ':'"
+_FOUND = re.compile(r",? but (?:found|got) ")
+_UNREADABLE = "this cannot be read as YAML"
 
 # Of the parser's own event classes; their attributes are untyped there.
 Event = Any
@@ -56,7 +71,7 @@ def events(text: str) -> Iterator[Event]:
         at = error.start if isinstance(error, UnicodeEncodeError) else 0
         raise BadYamlError("this character is not valid Unicode", *_place(text, at)) from None
     except (YAMLError, ValueError, RecursionError):
-        raise BadYamlError("this cannot be read as YAML", 0, 0) from None
+        raise BadYamlError(_UNREADABLE, 0, 0) from None
 
 
 @cache
@@ -70,11 +85,22 @@ def _c_parser() -> Any | None:
 def _raw_events(text: str) -> Iterator[Event]:
     parser_class = _c_parser()
     if parser_class is None:
-        yield from YAML(typ="safe", pure=True).parse(text)
+        yield from _pure_events(text)
         return
     parser = parser_class(text)
-    while parser.check_event():
-        yield parser.get_event()
+    done = 0
+    try:
+        while parser.check_event():
+            yield parser.get_event()
+            done += 1
+    except MarkedYAMLError as error:
+        if error.problem != _COLON_IN_FLOW:
+            raise
+        yield from islice(_pure_events(text), done, None)
+
+
+def _pure_events(text: str) -> Iterator[Event]:
+    yield from YAML(typ="safe", pure=True).parse(text)
 
 
 def _explained(error: MarkedYAMLError, text: str) -> BadYamlError:
@@ -85,7 +111,13 @@ def _explained(error: MarkedYAMLError, text: str) -> BadYamlError:
     if rest.startswith("\t"):
         return BadYamlError("a tab cannot indent YAML: use spaces", line, column)
     since = error.context_mark.line if error.context_mark and error.context_mark.line != line else None
-    return BadYamlError(_PLAINLY.get(error.problem, error.problem or "this cannot be read as YAML"), line, column, since)
+    return BadYamlError(_in_words(error.problem or ""), line, column, since)
+
+
+def _in_words(said: str) -> str:
+    """Whatever is in quotes may be the text's."""
+    known = _PLAINLY.get(_FOUND.split(said, maxsplit=1)[0])
+    return known or (said if said and "'" not in said and '"' not in said else _UNREADABLE)
 
 
 def _place(text: str, position: int) -> tuple[int, int]:

@@ -50,6 +50,14 @@ def found(text: str) -> list[tuple[int, int, str]]:
         ("a: b\n...\n", {"a": "b"}),
         ("--- {a: b}", {"a": "b"}),
         ('{"a": "b\\/c", "d": [1,\n2]}', {"a": "b/c", "d": [1, 2]}),
+        ("{image: a.test/b:1}", {"image": "a.test/b:1"}),
+        (
+            "a: &x 1\nb: {c: *x, d: [http://a.test:80/b, c:d], e: b:, !!str f:g}",
+            {
+                "a": 1,
+                "b": {"c": 1, "d": ["http://a.test:80/b", "c:d"], "e": "b:", "f:g": None},
+            },
+        ),
     ],
 )
 def test_plain_data_comes_out(text, data):
@@ -113,6 +121,8 @@ def test_three_dashes_inside_a_block_do_not_cut():
         ("~: b", [(1, 1, "SyntaxError")]),
         ("<<: 3", [(1, 1, "SyntaxError")]),
         ("a: 1\n---\n\nb: \x07", [(4, 4, "SyntaxError")]),
+        ("a: 1\n---\nb: {c: d:1,\n  e: yes,\n  c: 2}", [(4, 6, "AmbiguousScalar"), (5, 3, "DuplicateKey")]),
+        ("a: {b: c:d,\n  e: @f}", [(2, 6, "SyntaxError")]),
     ],
 )
 def test_mistakes_have_their_place(text, expected):
@@ -169,6 +179,14 @@ def test_messages_never_quote_tags_anchors_or_values():
     for start in "!&*@%`|>\"'[{":
         for document in read_documents(f"a: {start}hunter2\nb: {start}hunter2: *hunter2", Budget()):
             assert all("hunter2" not in each.problem.message for each in document.mistakes)
+
+
+@pytest.mark.parametrize("rest", ["", "}", "]", "'", '"', "\n- a", ", }: x", "\n'"])
+def test_refusals_of_the_syntax_are_plain(rest):
+    """What is said never holds the parser's own words for what it found, nor the text."""
+    (mistake,) = one("a: {b: c:d, e: 'hunter2' hunter2" + rest).mistakes
+    assert mistake.problem.reason == "SyntaxError"
+    assert not any(word in mistake.problem.message for word in ("hunter2", "<", "found"))
 
 
 @pytest.mark.parametrize("field", ["data", "stringData"])
