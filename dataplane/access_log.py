@@ -8,7 +8,8 @@ from dataplane.secrets import Layout
 from dataplane.xds import Resource, extension
 
 FILE = "access.log"
-MATCHED = "%FILTER_STATE(envoy.extensions.filters.http.composite.matched_actions)%"
+# Plain: JSON in a string. As an object Envoy would write, read and write it again, for each request.
+MATCHED = "%FILTER_STATE(envoy.extensions.filters.http.composite.matched_actions:PLAIN)%"
 
 
 def http_access_log(layout: Layout, scheme: str) -> list[Resource]:

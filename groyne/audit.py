@@ -140,8 +140,9 @@ def unrouted(line: Line) -> str:
 
 
 def actions(line: Line) -> list[tuple[str, str]]:
-    acted = line.get("acted")
-    if not isinstance(acted, dict):
+    try:
+        acted = json.loads(str(line.get("acted") or "{}"))
+    except ValueError:
         return []
     return [(kind, rule) for kind, _, rule in (str(name).partition(":") for name in acted.values()) if rule]
 
