@@ -1,7 +1,8 @@
 """Edits to the manifests take effect while a command runs, on connections that are open already.
 
 Rules reach Envoy by RDS and hold for the next request on any connection. What is already a tunnel is closed where the edit
-blocks its host, or changes whether what is in it is read. A broken edit is reported; the last good policy stays in force.
+blocks its host, or changes whether what is in it is read. A broken edit is reported; the last good rules stay in force. That
+never holds for credentials: what an edit takes away is gone, whatever else is wrong with it.
 """
 
 import asyncio
@@ -22,6 +23,11 @@ from groyne.workspace import Workspace, read_workspace
 from policy.domains import DomainPattern
 
 Hide = Callable[[Iterable[Path]], object]
+NOT_TAKEN = (
+    "groyne: Envoy did not take the edited rules: those before the edit stay in force;"
+    " credentials are as the edit has them, and what it took away is gone"
+)
+TEMPLATE_GONE = "groyne: without the SandboxTemplate the rules before the edit stay in force; credentials are as the edit has them"
 
 
 async def obey_edits(session: Session, relay: Relay, hide: Hide) -> None:
@@ -35,30 +41,42 @@ async def obey_edits(session: Session, relay: Relay, hide: Hide) -> None:
 
 async def take_effect(session: Session, relay: Relay, hide: Hide) -> None:
     spec, before = session.spec, session.workspace
-    workspace = await asyncio.to_thread(read_workspace, spec.directory, spec.who, spec.environ, last_good=before.good)
+    read = partial(read_workspace, last_good=before.good, last_template=before.template)
+    workspace = await asyncio.to_thread(read, spec.directory, spec.who, spec.environ)
     if added := [path for path in workspace.credentials.files if path not in before.credentials.files]:
         hide(added)
     report_problems(before, workspace)
-    if any(located.problem.reason == "TemplateNotFound" for located in workspace.problems):
-        return
     old_plan = session.proxy.plan
-    session.catch_up()
-    session.workspace = workspace
-    await asyncio.to_thread(session.proxy.apply, workspace)
-    if not await session.proxy.in_force():
-        output.say("groyne: Envoy did not take the new configuration; the policy before the edit stays in force")
+    if not await taken(session, workspace):
+        output.say(NOT_TAKEN)
         return
     if old_plan and session.proxy.plan:
         relay.close_where(partial(outdated, old_plan, session.proxy.plan))
-    if changed(before, workspace):
+    if changed(before, workspace) or (before.broken and not workspace.broken):
         output.say("groyne: the edited policy is in force")
+
+
+async def taken(session: Session, workspace: Workspace) -> bool:
+    """Whether Envoy obeys it now; otherwise the session has what it had."""
+    session.catch_up()
+    before, session.workspace = (session.workspace, session.proxy.plan), workspace
+    done = False
+    try:
+        await asyncio.to_thread(session.proxy.apply, workspace)
+        done = await session.proxy.in_force()
+    finally:
+        if not done:
+            session.workspace, session.proxy.plan = before
+    return done
 
 
 def report_problems(before: Workspace, after: Workspace) -> None:
     """Only what is new: problems that stood there before were told."""
     new = [p for p in after.problems if p not in before.problems and p.severity != "info"]
     output.print_problems(new, output.errors())
-    if after.broken:
+    if any(located.problem.reason == "TemplateNotFound" for located in new):
+        output.say(TEMPLATE_GONE)
+    elif after.broken:
         output.say("groyne: the edit has problems: what does not compile keeps its last good version in force")
 
 

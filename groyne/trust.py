@@ -17,6 +17,7 @@ from groyne.output import because
 TRUSTSTORE_PASSWORD = "changeit"  # noqa: S105 - Java's default; the store holds certificates only
 
 
+BEGIN = "-----BEGIN CERTIFICATE-----"
 NO_HOST = ("intercepted.invalid",)
 """There is always one leaf, so that the first intercepted host changes no listener."""
 
@@ -70,11 +71,14 @@ def bundles(ca: KeyPair, *, client_files: Mapping[str, Path], upstream_ca: Path 
 
 
 def certificates(path: Path, named_by: str, *, strict: bool = False) -> str:
-    """The text of a file with certificates. Comments may be in any encoding; `strict` asks for one that can be read, at least."""
+    """The text of a file with certificates. Comments may be in any encoding; `strict` asks for some, and that all can be read."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise ValueError(f"{named_by} names a file that cannot be read: {because(error)}") from error
-    if strict and parsable(text) == "":
+    readable = parsable(text).count(BEGIN)
+    if strict and not readable:
         raise ValueError(f"{named_by} names {path}, which holds no certificate in PEM form")
+    if strict and readable < text.count(BEGIN):
+        raise ValueError(f"{named_by} names {path}, in which a certificate cannot be read: remove it, or mend it")
     return text

@@ -114,3 +114,23 @@ def test_values_of_secrets_are_in_no_output(tmp_path, capsys):
     assert check(tmp_path, Output.TEXT) is Exit.PROBLEMS
     check(tmp_path, Output.JSON)
     assert VALUE not in "".join(capsys.readouterr())
+
+
+GLOBAL_BLOCK = rule("no-delete", match=[{"domains": ["api.test"], "methods": ["DELETE"]}], block=block())
+EVERYTHING = {"groyne.dev/passthrough-domains": "*"}
+
+
+@pytest.mark.parametrize("whose", [manifest, template], ids=["profile", "template"])
+def test_an_annotation_that_a_global_rule_overrules_is_told_so(checked, whose):
+    everybodys = manifest(GLOBAL_BLOCK, name="all", kind="GlobalSecurityProfile", priority=1)
+    code, found = checked(everybodys, whose(annotations=EVERYTHING))
+    assert (code, reasons(found)) == (Exit.OK, ["PassthroughOverruled"])
+    assert found[0]["field"] == 'metadata.annotations["groyne.dev/passthrough-domains"]'
+    assert "`api.test`" in found[0]["message"]
+    assert "`all/no-delete`" in found[0]["message"]
+
+
+def test_a_rule_blinded_by_another_profiles_annotation_is_told_so(checked):
+    everybodys = manifest(name="all", kind="GlobalSecurityProfile", priority=1, annotations=EVERYTHING)
+    code, found = checked(everybodys, manifest(GLOBAL_BLOCK))
+    assert (code, reasons(found), found[0]["name"]) == (Exit.OK, ["NotInspected"], "p")

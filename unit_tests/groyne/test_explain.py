@@ -9,8 +9,8 @@ from groyne.explain_input import parse_request
 from groyne.output import Exit
 from groyne.resolve_option import parse_pins
 from policy.request import RawRequest
-from unit_tests.groyne.written import VALUE, workspace
-from unit_tests.policy.profiles import block, headers, rule, token
+from unit_tests.groyne.written import VALUE, read, workspace
+from unit_tests.policy.profiles import block, headers, manifest, rule, token
 
 API = [{"domains": ["api.test"]}]
 KEY = rule("key", match=API, tokenTransformation=token())
@@ -214,3 +214,11 @@ def test_a_condition_on_bytes_that_are_no_utf8_is_judged_by_the_bytes(explain):
 def test_intercepted_says_because_of_which_rules(explain):
     answer = explain(NO_ADMIN, KEY, KNOWN).as_json()
     assert answer["interceptedBecause"] == ["default/p/no-admin", "default/p/key"]
+
+
+def test_a_namespaced_passthrough_leaves_a_global_rule_its_sight(tmp_path):
+    no_delete = rule("no-delete", match=[{"domains": ["api.test"], "methods": ["DELETE"]}], block=block())
+    everybodys = manifest(no_delete, name="all", kind="GlobalSecurityProfile", priority=1)
+    found = read(tmp_path, everybodys, manifest(annotations={"groyne.dev/passthrough-domains": "*"}))
+    answer = Explainer(found, parse_pins(())).explain(parse_request("DELETE https://api.test/", (), "")).as_json()
+    assert (answer["verdict"], answer["interceptedBecause"]) == ("blocked", ["all/no-delete"])
