@@ -25,12 +25,21 @@ class Handling(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Passthrough:
+    """A host pattern of an annotation, and whether a GlobalSecurityProfile says it."""
+
+    domain: DomainPattern
+    of_global: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HostPlan:
-    """`because` names the rules that need to look inside."""
+    """`because` names the rules that need to look inside; `unread` those that do but may not, since the host is passed through."""
 
     pattern: DomainPattern
     handling: Handling
     because: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,27 +55,30 @@ class NameDecision:
     ports: tuple[int, ...] | None = ()
 
 
-def host_plan(pattern: DomainPattern, host_rules: Iterable[HostRule], passthrough: Iterable[DomainPattern] = ()) -> HostPlan:
-    if any(domain.covers(pattern) for domain in passthrough):
+def host_plan(pattern: DomainPattern, host_rules: Iterable[HostRule], passthrough: Iterable[Passthrough] = ()) -> HostPlan:
+    """Who may write in one namespace does not blind rules that hold for all: only a Global profile's annotation exempts from those."""
+    needing = looking_inside(host_rules)
+    ids = tuple(rule.id for rule in needing)
+    if not needing:
         return HostPlan(pattern=pattern, handling=Handling.PASS)
-    because = looking_inside(host_rules)
-    if not because:
-        return HostPlan(pattern=pattern, handling=Handling.PASS)
+    of_global = any(rule.of_global for rule in needing)
+    if any(passed.domain.covers(pattern) and (passed.of_global or not of_global) for passed in passthrough):
+        return HostPlan(pattern=pattern, handling=Handling.PASS, unread=ids)
     handling = Handling.REFUSE if pattern.is_any else Handling.INTERCEPT
-    return HostPlan(pattern=pattern, handling=handling, because=because)
+    return HostPlan(pattern=pattern, handling=handling, because=ids)
 
 
-def looking_inside(host_rules: Iterable[HostRule]) -> tuple[str, ...]:
-    """Ids of the reachable rules that need more than host and port; conditional bypasses count if anything follows them."""
-    needing: list[str] = []
-    pending: list[str] = []
+def looking_inside(host_rules: Iterable[HostRule]) -> tuple[Rule, ...]:
+    """The reachable rules that need more than host and port; conditional bypasses count if anything follows them."""
+    needing: list[Rule] = []
+    pending: list[Rule] = []
     for host_rule in (found for rule in host_rules if (found := rule.for_scheme("https"))):
         rule = host_rule.rule
         needs = any(entry.needs_request for entry in host_rule.entries)
         if rule.bypass and needs:
-            pending.append(rule.id)
+            pending.append(rule)
         elif rule.headers or rule.token or rule.mcp or (rule.block and needs):
-            needing += [*pending, rule.id]
+            needing += [*pending, rule]
             pending.clear()
         elif rule.block:
             needing += pending

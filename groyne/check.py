@@ -15,6 +15,7 @@ from groyne.at_rule import at_rule
 from groyne.notes import plain_http_notes, source_notes
 from groyne.output import Exit, Output
 from groyne.own_ca import ca_problems
+from groyne.passthrough_notes import passthrough_notes, template_passthrough_notes
 from groyne.selections import every_selection
 from groyne.workspace import Who, Workspace, read_workspace
 from manifests.located import LocatedProblem
@@ -60,9 +61,12 @@ def judged(workspace: Workspace) -> Iterator[LocatedProblem]:
     manifests = workspace.manifests
     yield from ca_problems(workspace, clock.now())
     yield from source_notes(manifests)
+    yield from template_passthrough_notes(workspace)
     for selection, credentials in every_selection(workspace, dict(os.environ)):
         yield from credentials.problems
         yield from plain_http_notes(manifests, selection)
         rules = {rule.id: rule for rule in selection.rules}
-        blind = {name for host in make_plan(selection).hosts if host.handling is Handling.REFUSE for name in host.because}
+        plan = make_plan(selection)
+        yield from passthrough_notes(manifests, plan)
+        blind = {name for host in plan.hosts if host.handling is Handling.REFUSE for name in host.because}
         yield from (at_rule(manifests, rules[name], BLIND) for name in blind)

@@ -31,6 +31,10 @@ class ProfileRef:
     namespace: str = ""
     name: str
 
+    @property
+    def of_global(self) -> bool:
+        return self.kind == "GlobalSecurityProfile"
+
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}" if self.namespace else self.name
 
@@ -179,6 +183,10 @@ class Rule:
     def terminal(self) -> bool:
         return self.bypass or self.block is not None
 
+    @property
+    def of_global(self) -> bool:
+        return self.profile.of_global
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
@@ -194,7 +202,7 @@ class Profile:
     @property
     def order(self) -> tuple[int, bool, str, str]:
         """Priority, Global before namespaced, namespace, name (design decision 2)."""
-        return (self.priority, self.ref.kind != "GlobalSecurityProfile", self.ref.namespace, self.ref.name)
+        return (self.priority, not self.ref.of_global, self.ref.namespace, self.ref.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
