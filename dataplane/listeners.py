@@ -19,6 +19,7 @@ from dataplane.xds import HTTP, NETWORK, Resource, extension, message
 
 LISTENER = "envoy.config.listener.v3.Listener"
 HOUR = "3600s"
+HANDSHAKE = "10s"
 BUFFER = 1 << 20
 HTTP2 = {"max_concurrent_streams": 256, "initial_stream_window_size": BUFFER, "initial_connection_window_size": 2 * BUFFER}
 
@@ -128,7 +129,10 @@ def tls_chain(layout: Layout, dns: DnsCache, leafs: int) -> Resource:
         },
         disable_stateless_session_resumption=True,
     )
-    return {"name": "tls", "filter_chain_match": {"transport_protocol": "tls"}, "transport_socket": tls, "filters": [manager]}
+    return {
+        "name": "tls", "filter_chain_match": {"transport_protocol": "tls"}, "transport_socket": tls, "filters": [manager],
+        "transport_socket_connect_timeout": HANDSHAKE,
+    }  # fmt: skip
 
 
 def http_chain(layout: Layout, dns: DnsCache) -> Resource:

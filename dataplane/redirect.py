@@ -95,8 +95,9 @@ def chains(redirect: Redirect, layout: Layout, dns: DnsCache, leafs: int) -> lis
         found.append(chain(UNNAMED, [judge("addresses", ADDRESSES_FILE, layout), to_cluster(ORIGINAL_CLUSTER, hold_back=True)]))
     if leafs:
         inside = tls_chain(layout, dns, leafs)
-        found.append({**chain(TLS, inside["filters"]), "transport_socket": inside["transport_socket"]})
-        found.append({**chain(ADDRESS, [dialled_state(), *inside["filters"]]), "transport_socket": inside["transport_socket"]})
+        ending = {key: inside[key] for key in ("transport_socket", "transport_socket_connect_timeout")}
+        found.append({**chain(TLS, inside["filters"]), **ending})
+        found.append({**chain(ADDRESS, [dialled_state(), *inside["filters"]]), **ending})
     return found
 
 

@@ -9,6 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TextIO
 
 Line = Mapping[str, Any]
@@ -100,13 +101,22 @@ def connection(line: Line) -> Record | None:
 def refused_connection(line: Line, handling: str) -> str | None:
     """A client that leaves by itself before anything was decided is not refused."""
     chain, tls, flags = line.get("chain"), str(line.get("tls") or "").upper(), str(line.get("flags") or "-")
+    details = str(line.get("details") or "")
     if not chain:
         return "NotJudgeable" if tls or flags != "-" else None
-    if str(line.get("details") or "").startswith("rbac_access_denied"):
+    if details.startswith("rbac_access_denied"):
         return "NotJudgeable" if chain == "raw" else "ServerNameMismatch"
-    if chain == "tls" and handling == "intercept" and line.get("handshake") is None and "SSL_ROUTINES" in tls:
-        return "ClientRefusedCertificate" if any(word in tls for word in CERTIFICATE_ALERTS) else "HandshakeFailed"
+    if chain == "tls" and handling == "intercept":
+        return failed_handshake(details, tls) if line.get("handshake") is None else None
     return "AddressRefused" if "UH" in flags.split(",") else None
+
+
+def failed_handshake(details: str, tls: str) -> str | None:
+    if details.startswith("transport socket timeout"):
+        return "HandshakeTimeout"
+    if "SSL_ROUTINES" not in tls:
+        return None
+    return "ClientRefusedCertificate" if any(word in tls for word in CERTIFICATE_ALERTS) else "HandshakeFailed"
 
 
 CERTIFICATE_ALERTS = ("UNKNOWN_CA", "CERTIFICATE", "BAD_PACKET_LENGTH")
@@ -115,6 +125,12 @@ CERTIFICATE_ALERTS = ("UNKNOWN_CA", "CERTIFICATE", "BAD_PACKET_LENGTH")
 
 def failed_to_connect(line: Line) -> bool:
     return bool({"UF", "URX"} & set(str(line.get("flags") or "").split(",")))
+
+
+def refused_at_the_door(reason: str, now: datetime) -> Record:
+    """A connection to the proxy that was refused unread: nobody knows where it meant to go."""
+    time = now.strftime("%Y-%m-%dT%H:%M:%S.") + f"{now.microsecond // 1000:03}Z"
+    return Record(time=time, verdict="blocked", status=0, scheme="tcp", method="", host="", path="", reason=reason)
 
 
 def authority(line: Line) -> str:
@@ -237,8 +253,11 @@ class Audit:
         text = self._partial + self.log.read()
         *lines, self._partial = text.split("\n")
         for record in records(lines, credentials):
-            self.summary.add(record)
-            if self.out:
-                self.out.write(record.as_json() + "\n")
-        if self.out and lines:
+            self.add(record)
+        if self.out:
             self.out.flush()
+
+    def add(self, record: Record) -> None:
+        self.summary.add(record)
+        if self.out:
+            self.out.write(record.as_json() + "\n")

@@ -76,7 +76,7 @@ async def isolated(session: Session) -> int:
     if isinstance(launched, NotStarted):
         raise RunError(launched.message, launched.exit_code)
     try:
-        relay = await open_relay(target=_target(session), listeners=launched.listeners)
+        relay = await open_relay(target=_target(session), listeners=launched.listeners, on_refused=session.refused)
         with forwarding(launched.send_signal):
             return await _attended(session, relay, launched)
     finally:
@@ -108,7 +108,7 @@ async def advisory(session: Session) -> int:
 async def loopback_relay(session: Session) -> Relay:
     port = session.spec.port
     try:
-        return await open_relay(target=_target(session), listen=("127.0.0.1", port))
+        return await open_relay(target=_target(session), listen=("127.0.0.1", port), on_refused=session.refused)
     except OSError as error:
         raise RunError(f"port {port} on 127.0.0.1 cannot be had: {output.because(error)}; choose another with --port") from error
 

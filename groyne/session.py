@@ -15,7 +15,7 @@ from dataplane.listeners import DnsCache
 from dataplane.literals import NOT_PUBLIC_RANGES
 from dataplane.secrets import Layout
 from groyne import clock, output
-from groyne.audit import Audit
+from groyne.audit import Audit, refused_at_the_door
 from groyne.environment.proxy_env import existing_ca_files, existing_proxy
 from groyne.environment.scrub import scrub
 from groyne.envoy import ADMIN_SOCKET, EnvoyError, find_envoy
@@ -66,6 +66,10 @@ class Session:
     audit: Audit
     env: dict[str, str] = field(repr=False)
     trust: Trust
+
+    def refused(self, reason: str) -> None:
+        """A connection that was refused before Envoy saw it."""
+        self.audit.add(refused_at_the_door(reason, clock.now()))
 
     def catch_up(self) -> None:
         self.audit.catch_up(self.workspace.credentials.names)

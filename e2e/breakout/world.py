@@ -53,7 +53,7 @@ WILD = ("a.wild.ok.test", "a.b.wild.ok.test", "wild.ok.test", "xwild.ok.test")
 SERVERS = (
     Server(name="api", addresses=(f"{NET}.10",), names=("api.ok.test", "plain.ok.test"), ports=ALL_PORTS),
     Server(name="pass", addresses=(f"{NET}.11",), names=("pass.ok.test", "free.ok.test"), ports=ALL_PORTS),
-    Server(name="wild", addresses=(f"{NET}.12",), names=WILD),
+    Server(name="wild", addresses=(f"{NET}.12",), names=WILD, certified=(*WILD, "*.wild.ok.test")),
     Server(name="mcp", addresses=(f"{NET}.13",), names=("mcp.ok.test",)),
     Server(name="untrusted", addresses=(f"{NET}.20",), names=("untrusted.ok.test",)),
     Server(name="expired", addresses=(f"{NET}.21",), names=("expired.ok.test",)),

@@ -20,6 +20,7 @@ from groyne.isolation.pump import Pump
 from groyne.isolation.tunnels import Sniffer
 
 Target = str | tuple[str, int]
+OnRefused = Callable[[str], object]
 
 _EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 _MOST_EVENTS = 256
@@ -60,8 +61,9 @@ class _Connection:
 class Relay:
     """Lives on the running event loop from its creation until `close`; all methods are called on that loop."""
 
-    def __init__(self, listeners: Sequence[socket.socket], target: Target, max_connections: int) -> None:
+    def __init__(self, listeners: Sequence[socket.socket], target: Target, max_connections: int, on_refused: OnRefused) -> None:
         self._loop = asyncio.get_running_loop()
+        self._on_refused = on_refused
         self._target = target
         self._max_connections = max_connections
         self._accepted = 0
@@ -131,9 +133,10 @@ class Relay:
             self._epoll.register(listener, select.EPOLLIN)
 
     def _open(self, client: socket.socket) -> None:
-        server = self._connect() if len(self._connections) // 2 < self._max_connections else None
+        room = len(self._connections) // 2 < self._max_connections
+        server = self._connect() if room else None
         if server is None:
-            self._refused += 1
+            self._refuse("ProxyUnreachable" if room else "TooManyConnections")
             _close(client, reset=True)
             return
         client.setblocking(False)
@@ -142,6 +145,10 @@ class Relay:
         for end in (client, server):
             self._connections[end.fileno()] = connection
             self._epoll.register(end, _EDGES)
+
+    def _refuse(self, reason: str) -> None:
+        self._refused += 1
+        self._on_refused(reason)
 
     def _connect(self) -> socket.socket | None:
         """A socket on its way to Envoy: until it is there, reading and writing would block, which pumps know how to wait for."""
@@ -169,7 +176,7 @@ class Relay:
             self._end(connection, reset=True)
             return
         if connection.sniffer.foreign:
-            self._refused += 1
+            self._refuse("NotHttp1")
             self._end(connection, reset=True)
         elif connection.up.done and connection.down.done:
             self._end(connection, reset=False)
@@ -214,13 +221,21 @@ def _close(end: socket.socket, *, reset: bool) -> None:
         end.close()
 
 
+def _tell_nobody(_: str) -> None:
+    """Nobody wants to know."""
+
+
 async def open_relay(
     *,
     target: Target,
     listeners: Sequence[socket.socket] = (),
     listen: tuple[str, int] | None = None,
     max_connections: int = 1024,
+    on_refused: OnRefused = _tell_nobody,
 ) -> Relay:
-    """Accept on `listeners` (a sandbox's), or on a new socket at `listen` (port 0 chooses one); ours to close from now on."""
+    """Accept on `listeners` (a sandbox's), or on a new socket at `listen` (port 0 chooses one); ours to close from now on.
+
+    `on_refused` is told why a connection was refused here, of which Envoy knows nothing.
+    """
     own = [socket.create_server(listen, backlog=1024)] if listen is not None else []
-    return Relay([*listeners, *own], target, max_connections)
+    return Relay([*listeners, *own], target, max_connections, on_refused)
