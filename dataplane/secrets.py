@@ -1,6 +1,7 @@
 """Credentials and certificates as SDS files: one resource a file, replaced by rename, never part of routes or listeners."""
 
 import hashlib
+import json
 from dataclasses import dataclass
 
 from dataplane.xds import Resource, discovery_response, file_source, message, text
@@ -8,6 +9,8 @@ from policy.program import TokenTransformation
 
 SECRET = "envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105 - a message type
 LEAF = "leaf"
+CREDENTIAL = "credential-"
+CREDENTIAL_FILE = f"sds-{CREDENTIAL}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +37,7 @@ def credential_name(token: TokenTransformation) -> str:
     Rules that send the same credential share it: Envoy spends an inotify instance on each file, and a user has 128.
     """
     source = repr((token.secret.namespace, token.secret.name, token.secret.key, token.template.parts))
-    return "credential-" + hashlib.sha256(source.encode()).hexdigest()[:20]
+    return CREDENTIAL + hashlib.sha256(source.encode()).hexdigest()[:20]
 
 
 def credential_file(token: TokenTransformation) -> str:
@@ -53,6 +56,12 @@ def sds(resource: Resource) -> Resource:
 
 def credential_secret(token: TokenTransformation, value: str) -> Resource:
     return sds(message(SECRET, name=credential_name(token), generic_secret={"secret": {"inline_string": text(value)}}))
+
+
+def withdrawn(file: str) -> str:
+    """The credential's file without its value, which counts as none: Envoy keeps what was in a file that vanishes."""
+    [resource] = json.loads(file)["resources"]
+    return json.dumps(sds({**resource, "generic_secret": {"secret": {"inline_string": ""}}}))
 
 
 def certificate_secret(name: str, certificate_pem: str, key_pem: str) -> Resource:

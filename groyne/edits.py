@@ -17,6 +17,7 @@ from dataplane.hosts import RuleIndex
 from dataplane.interception import passes_unread, refused_by_name, refuses_unjudgeable
 from groyne import output
 from groyne.isolation.relay import Relay
+from groyne.own_ca import other_ca
 from groyne.session import Session
 from groyne.watch import edits
 from groyne.workspace import Workspace, read_workspace
@@ -54,6 +55,14 @@ async def take_effect(session: Session, relay: Relay, hide: Hide) -> None:
         relay.close_where(partial(outdated, old_plan, session.proxy.plan))
     if changed(before, workspace) or (before.broken and not workspace.broken):
         output.say("groyne: the edited policy is in force")
+    if told := news_of_ca(session, before):
+        output.say(f"groyne: {told}")
+
+
+def news_of_ca(session: Session, before: Workspace) -> str:
+    """Clients read the CA's certificate when they start. A profile that broke names none, so nothing is said until it is mended."""
+    told = "" if session.workspace.broken else other_ca(session.workspace, session.trust)
+    return told if before.broken or told != other_ca(before, session.trust) else ""
 
 
 async def taken(session: Session, workspace: Workspace) -> bool:
@@ -67,6 +76,7 @@ async def taken(session: Session, workspace: Workspace) -> bool:
     finally:
         if not done:
             session.workspace, session.proxy.plan = before
+        session.proxy.withdraw()
     return done
 
 

@@ -27,7 +27,7 @@ def trust_of(workspace: Workspace, now: datetime) -> Trust:
     pair = load_own_ca(workspace.values, *named, now)
     if isinstance(pair, Problem):
         raise ValueError(pair.message)
-    return Trust(ca=pair)
+    return Trust(ca=pair, named=named)
 
 
 def own_ca(workspace: Workspace) -> tuple[str, str] | None:
@@ -40,6 +40,15 @@ def own_ca(workspace: Workspace) -> tuple[str, str] | None:
     if workspace.template and (name := read(workspace.template.metadata.annotations).ca_secret):
         return workspace.selection.identity.namespace, name
     return None
+
+
+def other_ca(workspace: Workspace, used: Trust) -> str:
+    """What to say of an edited policy that asks for another CA than the one in use; empty where it does not."""
+    named = own_ca(workspace)
+    if named == used.named:
+        return ""
+    asked = f"the CA in Secret {'/'.join(named)}" if named else "a CA made for the run, since none is named"
+    return f"the policy asks for {asked} now: that takes effect at the next start, and this run goes on with the CA that it started with"
 
 
 def load_own_ca(values: Values, namespace: str, name: str, now: datetime) -> KeyPair | Problem:

@@ -9,10 +9,12 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dataplane.compile import Configuration, Options, Plan, compile_envoy, make_plan
+from dataplane.secrets import CREDENTIAL_FILE, withdrawn
 from groyne import clock
 from groyne.envoy import Envoy
 from groyne.placeholders import guards_for
@@ -37,22 +39,35 @@ class Proxy:
     envoy: Envoy | None = None
     plan: Plan | None = None
     _written: dict[str, str] = field(default_factory=dict, repr=False)
+    _left_over: AbstractSet[str] = frozenset()
     _rejected: int = 0
 
     def apply(self, workspace: Workspace) -> Configuration:
-        """Writes what differs from what is there."""
+        """Writes what differs from what is there; `withdraw` comes when Envoy had the time to take it."""
         plan = make_plan(workspace.selection, workspace.template_passthrough)
         options = replace(self.options, guards=guards_for(workspace, self.placeholders))
         leafs = self.trust.leafs(plan.intercepted_names or NO_HOST, clock.now())
         configuration = compile_envoy(plan, workspace.credentials.values, leafs, options)
+        self._left_over = self._written.keys() - configuration.files.keys()
         for name, text in configuration.files.items():
-            if self._written.get(name) != text:
-                self.directory.write(name, text)
-        for name in self._written.keys() - configuration.files.keys():
-            self.directory.remove(name)
-        self._written = dict(configuration.files)
+            self._replace(name, text)
         self.plan = plan
         return configuration
+
+    def withdraw(self) -> None:
+        """Takes away what `apply` needs no more. Credentials lose their value even where Envoy has not taken the rest."""
+        for name in sorted(self._left_over):
+            if name.startswith(CREDENTIAL_FILE):
+                self._replace(name, withdrawn(self._written[name]))
+            else:
+                self.directory.remove(name)
+                self._written.pop(name)
+        self._left_over = frozenset()
+
+    def _replace(self, name: str, text: str) -> None:
+        if self._written.get(name) != text:
+            self.directory.write(name, text)
+            self._written[name] = text
 
     async def start(self, binary: Path, *, concurrency: int) -> None:
         self.envoy = await Envoy.start(binary, self.directory.private, concurrency=concurrency)

@@ -27,6 +27,9 @@ class Trust:
     """The run's CA and the leafs made so far, by the names they carry."""
 
     ca: KeyPair
+    named: tuple[str, str] | None = None
+    """Namespace and name of the Secret that the CA is from; None where it was made for this run."""
+
     _leafs: dict[tuple[str, ...], KeyPair] = field(default_factory=dict)
 
     @classmethod

@@ -64,8 +64,12 @@ def read_workspace(
     *,
     progress: Progress | None = None,
     last_good: Mapping[ProfileRef, Profile] | None = None,
+    last_template: SandboxTemplate | None = None,
 ) -> Workspace:
-    """Reads, compiles, selects, and asks the sources that Secrets name."""
+    """Reads, compiles, selects, and asks the sources that Secrets name.
+
+    While the template cannot be had, nobody knows for whom the profiles are: `last_template` and `last_good` hold as they are.
+    """
     manifests = load(path, progress=progress)
     kept = still_there(manifests, last_good or {})
     compiled = compile_program([loaded.object for loaded in manifests.profiles.values()], last_good=kept)
@@ -74,7 +78,9 @@ def read_workspace(
     template = template_of(who, manifests)
     if isinstance(template, Problem):
         problems.append(LocatedProblem(problem=template, file=str(path)))
-        template = None
+        template = last_template
+        if template:
+            program = Program(profiles=tuple(sorted((last_good or {}).values(), key=lambda profile: profile.order)))
     identity = template_identity(template) if template else Identity(namespace=who.namespace, labels=who.labels)
     selection = program.select(identity)
     values = Values(manifests, environ)
