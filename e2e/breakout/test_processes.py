@@ -11,15 +11,15 @@ from e2e.breakout.wall import Wall
 pytestmark = pytest.mark.isolation
 
 OTHERS = {
-    "seeing it": 'return os.path.exists(f"/proc/{world[\'victim\']}")',
+    "seeing it": "return os.path.exists(f\"/proc/{world['victim']}\")",
     "signalling it": 'os.kill(world["victim"], 0); return True',
     "tracing it": """
         called(libc.ptrace(16, world["victim"], 0, 0)); os.waitpid(world["victim"], 0x40000000)
         called(libc.ptrace(17, world["victim"], 0, 0))
         return True
     """,
-    "its descriptors": 'return os.listdir(f"/proc/{world[\'victim\']}/fd")',
-    "its memory": 'return read(f"/proc/{world[\'victim\']}/maps")',
+    "its descriptors": "return os.listdir(f\"/proc/{world['victim']}/fd\")",
+    "its memory": "return read(f\"/proc/{world['victim']}/maps\")",
     "a handle on it": 'return os.pidfd_open(world["victim"]) > 0',
     "its priority": 'return os.sched_getaffinity(world["victim"])',
 }

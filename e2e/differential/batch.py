@@ -5,7 +5,7 @@ instance on each file and a machine has few. Only names change of which one Envo
 clusters that lead into internal listeners, and of secrets.
 """
 
-import datetime
+import datetime as dt
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ from e2e.differential.program import Program
 from unit_tests.dataplane.envoy_process import running_envoy
 
 FIRST_PORT = 20000
-NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 SECRET_NAME = re.compile(r'"((?:credential-[0-9a-f]{20})|(?:leaf-[0-9]+))"')
 OWN_CLUSTER = re.compile(rf'"(cluster|cluster_name|server_listener_name)": "({names.INTERCEPT}|{names.PASS})"')
 

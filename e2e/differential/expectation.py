@@ -20,6 +20,8 @@ from policy.refusal import standard_body
 from policy.request import Malformed, RawRequest, Request
 from policy.verdict import Outcome, Verdict
 
+Used = tuple[Rule, tuple[Match, ...]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forwarded:
@@ -51,7 +53,7 @@ class Expected:
     untouched: bool = False
     connect: bool = False
     otherwise: "Expected | None" = None
-    used: tuple[tuple[Rule, tuple[Match, ...]], ...] = ()
+    used: tuple[Used, ...] = ()
 
 
 def expected(program: Program, sent: Sent) -> Expected:
@@ -95,13 +97,14 @@ def of_verdict(program: Program, request: Request, verdict: Verdict, shown: Show
     matched = [rule for rule in program.selection.rules if rule.id in acted]
     used = tuple((rule, tuple(e for e in rule.match if matches(e, request, blocks=blocks(rule)))) for rule in matched)
     if verdict.outcome is Outcome.BLOCKED:
-        rule = next((rule for rule in program.selection.rules if rule.id == verdict.decided_by and verdict.reason != "CredentialUnavailable"), None)
+        decided = verdict.decided_by if verdict.reason != "CredentialUnavailable" else None
+        rule = next((rule for rule in program.selection.rules if rule.id == decided), None)
         return refusal(shown, Block(status=verdict.status or 0, body=verdict.body), verdict.reason, rule, used)
     return Expected(outcome=verdict.outcome.value, forwarded=forwarded(request, verdict), used=used)
 
 
 def refusal(
-    shown: Shown, block: Block, reason: str, rule: Rule | None = None, used: tuple[tuple[Rule, tuple[Match, ...]], ...] = (), *, connect: bool = False
+    shown: Shown, block: Block, reason: str, rule: Rule | None = None, used: tuple[Used, ...] = (), *, connect: bool = False
 ) -> Expected:
     if block.body is not None:
         return Expected(outcome="blocked", status=block.status, body=block.body.encode("latin-1"), used=used, connect=connect)

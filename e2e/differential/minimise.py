@@ -68,7 +68,7 @@ def without_one(tree: Any) -> Iterator[Any]:
             if len(tree) > 1:
                 yield tree[:at] + tree[at + 1 :]
         for at, item in enumerate(tree):
-            yield from (tree[:at] + [smaller] + tree[at + 1 :] for smaller in without_one(item))
+            yield from ([*tree[:at], smaller, *tree[at + 1 :]] for smaller in without_one(item))
     elif isinstance(tree, dict):
         for key in tree:
             if key in OPTIONAL:

@@ -10,7 +10,8 @@ from random import Random
 
 from dataplane.compile import Plan
 from dataplane.interception import Handling
-from e2e.differential import bodies, vocabulary as words
+from e2e.differential import bodies
+from e2e.differential import vocabulary as words
 from e2e.differential.client import Sent, Transport
 from policy.domains import DomainPattern
 from policy.program import Match, Rule, Selection
@@ -168,7 +169,9 @@ def spoil_authority(random: Random, draft: Draft) -> None:
 
 def spoil_address(random: Random, draft: Draft) -> None:
     if ":" in draft.host:
-        draft.host = random.choice(("2606:2800:0220:0001:0:0:0:1", "2606:2800:220:1:0::1", "2606:2800:220:1:0:0:0:1", "2606:2800:220:1::0.0.0.1"))
+        draft.host = random.choice(
+            ("2606:2800:0220:0001:0:0:0:1", "2606:2800:220:1:0::1", "2606:2800:220:1:0:0:0:1", "2606:2800:220:1::0.0.0.1")
+        )
     elif draft.host[0].isdigit():
         draft.host = random.choice(("93.184.216.034", "93.184.55330", "0x5d.184.216.34", "1572395042"))
 
@@ -205,8 +208,8 @@ def spoil_path_escape(random: Random, draft: Draft) -> None:
 
 def spoil_path(random: Random, draft: Draft) -> None:
     at = random.randrange(1, len(draft.path) + 1)
-    fine = ("/", "//", "/./", "/../", "/x/../", "\\", "%2e", "%2E%2e/", ".", "..", ";p=1", "%", "%4", "%zz", "+", "'", "|", '"', "<", "{", "^",
-            "%c3%a9", "%C3%A9", "%E9", "*", "/%2e/", "%25", "%7e", "%41")  # fmt: skip
+    fine = ("/", "//", "/./", "/../", "/x/../", "\\", "%2e", "%2E%2e/", ".", "..", ";p=1", "%", "%4", "%zz", "+", "'", "|", '"', "<", "{",
+            "^", "%c3%a9", "%C3%A9", "%E9", "*", "/%2e/", "%25", "%7e", "%41")  # fmt: skip
     refused = ("%2f", "%5C", "%00", "#f", " ", "\x7f", "é", "\xff", "%2e%2e%2f", "/..;/", "/.;x/")
     piece = random.choice(fine if random.random() < 0.8 else refused)
     draft.path = draft.path[:at] + piece + draft.path[at:]
@@ -222,8 +225,9 @@ def swapped(text: str) -> str:
 
 
 def spoil_query(random: Random, draft: Draft) -> None:
-    piece = random.choice(("q=1", "q=", "q", "=1", "", "&", "q=%", "q=%zz", "q=%41", "%71=1", "q=a%26b", "q=a+b", "q=\xe9", "q=%00", "q=%ff",
-                           "q=1#f", "k=a?b", "Q=1", "q==1", "q;k=1", "q=/../x", "q=%2f", "q[]=1", "q%5B%5D=1", "a%2Eb=1"))  # fmt: skip
+    piece = random.choice(("q=1", "q=", "q", "=1", "", "&", "q=%", "q=%zz", "q=%41", "%71=1", "q=a%26b", "q=a+b", "q=\xe9", "q=%00",
+                           "q=%ff", "q=1#f", "k=a?b", "Q=1", "q==1", "q;k=1", "q=/../x", "q=%2f", "q[]=1", "q%5B%5D=1",
+                           "a%2Eb=1"))  # fmt: skip
     draft.query.insert(random.randint(0, len(draft.query)), piece)
 
 
@@ -233,7 +237,7 @@ def spoil_duplicate(random: Random, draft: Draft) -> None:
         draft.headers.insert(random.randint(0, len(draft.headers)), (name, random.choice((value, "", random.choice(words.REQUEST_VALUES)))))
 
 
-def spoil_split(random: Random, draft: Draft) -> None:
+def spoil_split(random: Random, draft: Draft) -> None:  # noqa: ARG001
     """A value with a comma, in two lines."""
     for at, (name, value) in enumerate(draft.headers):
         if "," in value:
@@ -257,7 +261,9 @@ def spoil_header_name(random: Random, draft: Draft) -> None:
 
 
 def spoil_internal(random: Random, draft: Draft) -> None:
-    name = random.choice(("x-groyne-path", "x-groyne-m0", "x-groyne-m", "x-groyne-d0", "X-Groyne-Names", "x-envoy-original-path", "x-forwarded-for"))
+    name = random.choice(
+        ("x-groyne-path", "x-groyne-m0", "x-groyne-m", "x-groyne-d0", "X-Groyne-Names", "x-envoy-original-path", "x-forwarded-for")
+    )
     draft.headers.append((name.lower() if draft.transport is Transport.HTTP2 else name, random.choice(("/v1", "allow", "1", "read", "0"))))
 
 
@@ -279,9 +285,9 @@ def spoil_body(random: Random, draft: Draft) -> None:
 
 SPOILERS: tuple[Callable[[Random, Draft], None], ...] = (
     spoil_case, spoil_port, spoil_dot, spoil_authority, spoil_address, spoil_private, spoil_two_hosts, spoil_host_line, spoil_origin_form,
-    spoil_other_host, spoil_path_escape, spoil_path, spoil_path_escape, spoil_path, spoil_path_case, spoil_query, spoil_query, spoil_duplicate,
-    spoil_duplicate, spoil_split, spoil_split, spoil_header_value, spoil_header_value, spoil_header_name, spoil_internal, spoil_connection,
-    spoil_method, spoil_body,
+    spoil_other_host, spoil_path_escape, spoil_path, spoil_path_escape, spoil_path, spoil_path_case, spoil_query, spoil_query,
+    spoil_duplicate, spoil_duplicate, spoil_split, spoil_split, spoil_header_value, spoil_header_value, spoil_header_name, spoil_internal,
+    spoil_connection, spoil_method, spoil_body,
 )  # fmt: skip
 
 

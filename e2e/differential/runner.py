@@ -61,6 +61,9 @@ class Tally:
         self.cells.update((action, kind, sent.transport.value) for action, kind in found)
 
 
+Ran = tuple[Case, Expected, Answer, list[Received]]
+
+
 @dataclass(slots=True, kw_only=True)
 class World:
     """Network, upstream and certificates of one run."""
@@ -68,7 +71,7 @@ class World:
     place: Place
     upstream: Upstream
 
-    def run(self, programs: Sequence[Program], requests: Sequence[Sequence[Sent]]) -> Iterator[tuple[Case, Expected, Answer, list[Received]]]:
+    def run(self, programs: Sequence[Program], requests: Sequence[Sequence[Sent]]) -> Iterator[Ran]:
         """Each program's requests, through one Envoy."""
         with running(programs, self.place) as ports:
             for program, port, sents in zip(programs, ports, requests, strict=True):

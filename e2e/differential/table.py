@@ -37,4 +37,4 @@ def thin(tally: Tally, least: int) -> list[str]:
         for group, kinds in GROUPS.items()
         for transport in Transport
     }
-    return [f"{' × '.join(cell)}: {count}" for cell, count in counts.items() if count < least]
+    return [f"{' with '.join(cell)}: {count}" for cell, count in counts.items() if count < least]

@@ -116,18 +116,14 @@ def launch(spec: LaunchSpec) -> Sandboxed | Unsupported | NotStarted:
         return early
     cwd = os.path.realpath(spec.cwd)
     view = places.view(spec)
-    return _start(
-        Order(argv=spec.argv, env=spec.env, cwd=cwd, proxy_port=spec.proxy_port, hostname=spec.hostname, view=view)
-    )
+    return _start(Order(argv=spec.argv, env=spec.env, cwd=cwd, proxy_port=spec.proxy_port, hostname=spec.hostname, view=view))
 
 
 def _start(order: Order) -> Sandboxed | Unsupported | NotStarted:
     hidden = look(order.view.covered)
     ours, theirs = socket.socketpair()
     with theirs:
-        process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _INSIDE, str(theirs.fileno())], env={}, pass_fds=(theirs.fileno(),)
-        )
+        process = subprocess.Popen([sys.executable, "-I", "-S", "-c", _INSIDE, str(theirs.fileno())], env={}, pass_fds=(theirs.fileno(),))
     text = order.encode()
     try:
         ours.sendall(struct.pack("!I", len(text)) + text)

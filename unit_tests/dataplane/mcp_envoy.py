@@ -182,9 +182,7 @@ def shown(host: str, host_rules: list[HostRule]) -> dict[str, Any]:
     entry = pending(host_rules, "http", tool_judge(host_rules))
     judged = " ".join(f"%REQ({names.TOOL_HEADER}{number})%" for number in range(len(host_rules)))
     text = {"text_format_source": {"inline_string": f"%REQ({names.TOOL_HEADER})% {judged}"}}
-    show = extension(
-        "route", refusals.ROUTE, name="show", match={"prefix": ""}, direct_response={"status": 200, "body_format": text}
-    )
+    show = extension("route", refusals.ROUTE, name="show", match={"prefix": ""}, direct_response={"status": 200, "body_format": text})
     return {
         "name": host,
         "domains": [host],
