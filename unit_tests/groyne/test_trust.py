@@ -80,7 +80,7 @@ def test_one_odd_root_takes_no_other_away_and_never_reaches_envoy(cas, tmp_path)
 @pytest.mark.parametrize("content", ["", "words", GARBAGE, "\0\1\2"])
 def test_an_upstream_ca_that_is_none_is_refused(tmp_path, content):
     (tmp_path / "ca").write_text(content)
-    with pytest.raises(ValueError, match="--upstream-ca names .*/ca, which holds no certificate in PEM form"):
+    with pytest.raises(ValueError, match=r"--upstream-ca names .*/ca, which holds no certificate in PEM form"):
         certificates(tmp_path / "ca", "--upstream-ca", strict=True)
 
 
@@ -91,5 +91,5 @@ def test_one_broken_certificate_among_good_ones_is_refused_where_it_was_asked_fo
 
 
 def test_a_file_that_cannot_be_read_is_named_with_who_named_it(cas, tmp_path):
-    with pytest.raises(ValueError, match="^SSL_CERT_FILE names a file that cannot be read: .*/missing: No such file or directory$"):
+    with pytest.raises(ValueError, match=r"^SSL_CERT_FILE names a file that cannot be read: .*/missing: No such file or directory$"):
         bundles(cas["ours"], client_files={"SSL_CERT_FILE": tmp_path / "missing"}, upstream_ca=None)
