@@ -1,15 +1,17 @@
 """Rules that change headers, as slots: each slot is one composite filter that looks from the last rule to the first.
 
 Several rules may write one header and the last that acts wins; so for one header the answer is the first match in
-reverse order. Headers that the same rules write share a slot. Conditions must read the request as it arrived although an
-earlier slot may already have written a header: slots are ordered so that readers come before writers, and where that is
-circular they first decide, all of them, into internal headers, and only then write.
+reverse order. Headers that the same rules write are a group, and a group is a slot; only where there are more groups than
+slots do neighbours share one. Conditions must read the request as it arrived although an earlier slot may already have
+written a header: groups are ordered so that readers come before writers, and where that is circular they first decide, all
+of them, into internal headers, and only then write.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 
 from dataplane import names
 from dataplane.hosts import HostRule
@@ -19,9 +21,12 @@ from dataplane.secrets import Layout, credential_file, credential_name
 from dataplane.xds import HTTP, Resource, extension, literal, message, text
 from policy.program import Rule
 
+LEAVES = (1, 4, 16, 64)
+"""How many outcomes a slot may have that several groups share: the fewer the better, since each is a piece of configuration."""
+
 
 class TooManySlotsError(Exception):
-    """One host's rules write more independent groups of headers than there are slots."""
+    """One host's rules write more independent groups of headers than slots can hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,18 +80,42 @@ class SlotPlan:
     internal_headers: tuple[str, ...] = ()
 
 
+Picked = tuple[int | None, ...]
+"""For each group of a chunk the step that writes it, None where no step does."""
+
+
 def slot_plan(acting: Sequence[Acting], layout: Layout) -> SlotPlan:
     """Raises TooManySlotsError."""
-    ordered, circular = reading_order(groups(acting))
-    matchers = [matcher(group, partial(action, group, layout)) for group in ordered]
+    direct, circular = fitting(*reading_order(groups(acting)))
     decisions = [f"{names.DECISION_HEADER}{number}" for number in range(len(circular))]
-    matchers += [matcher(group, partial(decide, name)) for group, name in zip(circular, decisions, strict=True)]
-    matchers += [carry_out(group, name, layout) for group, name in zip(circular, decisions, strict=True)]
-    if len(matchers) > names.SLOTS:
-        raise TooManySlotsError
+    matchers = [tree(chunk, partial(action, chunk, layout)) for chunk in direct]
+    matchers += [tree(chunk, partial(decide, name)) for chunk, name in zip(circular, decisions, strict=True)]
+    matchers += [carry_out(chunk, name, layout) for chunk, name in zip(circular, decisions, strict=True)]
     per_route = "envoy.extensions.filters.http.composite.v3.CompositePerRoute"
-    configured = {names.slot(position): message(per_route, matcher=tree) for position, tree in enumerate(matchers)}
+    configured = {names.slot(position): message(per_route, matcher=matcher) for position, matcher in enumerate(matchers)}
     return SlotPlan(per_filter=configured, internal_headers=tuple(decisions))
+
+
+def fitting(ordered: list[Group], circular: list[Group]) -> tuple[list[list[Group]], list[list[Group]]]:
+    """Chunks of groups, one a slot where that fits. Neighbours may share one, since none reads what one before it wrote."""
+    for most in LEAVES:
+        direct, deciding = chunks(ordered, most), chunks(circular, most)
+        if len(direct) + 2 * len(deciding) <= names.SLOTS:
+            return direct, deciding
+    raise TooManySlotsError
+
+
+def chunks(ordered: list[Group], most: int) -> list[list[Group]]:
+    found: list[list[Group]] = []
+    leaves = 0
+    for group in ordered:
+        outcomes = len(group.steps) + 1
+        if not found or leaves * outcomes > most:
+            found.append([])
+            leaves = 1
+        found[-1].append(group)
+        leaves *= outcomes
+    return found
 
 
 def groups(acting: Sequence[Acting]) -> list[Group]:
@@ -141,42 +170,60 @@ def reading_order(unordered: list[Group]) -> tuple[list[Group], list[Group]]:
     return ordered, []
 
 
-def matcher(group: Group, act: Callable[[int], Resource]) -> Resource:
-    """First match from the last step to the first; an unconditional step ends the list."""
-    tree: Resource = {}
+def tree(chunk: Sequence[Group], act: Callable[[Picked], Resource], picked: Picked = ()) -> Resource:
+    """For each group the first match from its last step to its first; an unconditional step ends the list."""
+    group, *rest = chunk
+    found: Resource = {}
     entries = []
     for number in range(len(group.steps) - 1, -1, -1):
         condition = group.steps[number].condition
-        on_match = {"action": act(number)}
+        on_match = below(rest, act, (*picked, number))
         if condition is True:
-            tree["on_no_match"] = on_match
+            found["on_no_match"] = on_match
             break
         entries.append({"predicate": condition, "on_match": on_match})
+    else:
+        if rest or any(number is not None for number in picked):
+            found["on_no_match"] = below(rest, act, (*picked, None))
     if entries:
-        tree["matcher_list"] = {"matchers": entries}
-    return tree
+        found["matcher_list"] = {"matchers": entries}
+    return found
 
 
-def carry_out(group: Group, decision: str, layout: Layout) -> Resource:
+def below(rest: Sequence[Group], act: Callable[[Picked], Resource], picked: Picked) -> Resource:
+    return {"matcher": tree(rest, act, picked)} if rest else {"action": act(picked)}
+
+
+def carry_out(chunk: Sequence[Group], decision: str, layout: Layout) -> Resource:
     entries = [
-        {"predicate": header(decision, exact=str(number)), "on_match": {"action": action(group, layout, number)}}
-        for number in range(len(group.steps))
+        {"predicate": header(decision, exact=spelled(picked)), "on_match": {"action": action(chunk, layout, picked)}}
+        for picked in product(*([None, *range(len(group.steps))] for group in chunk))
+        if any(number is not None for number in picked)
     ]
     return {"matcher_list": {"matchers": entries}}
 
 
-def decide(name: str, number: int) -> Resource:
-    return execute(f"decide {number}", [header_mutation([append(name, str(number))])])
+def decide(name: str, picked: Picked) -> Resource:
+    return execute(f"decide {spelled(picked)}", [header_mutation([append(name, spelled(picked))])])
 
 
-def action(group: Group, layout: Layout, number: int) -> Resource:
-    """The filters that write this group's headers as the given step wants them; its name says which rule acted."""
-    step = group.steps[number]
-    writes = group.writes[number]
-    literals = [append(w.header, literal(text(w.value))) if w.value is not None else {"remove": w.header} for w in writes if not w.token]
+def spelled(picked: Picked) -> str:
+    return ".".join("-" if number is None else str(number) for number in picked)
+
+
+def action(chunk: Sequence[Group], layout: Layout, picked: Picked) -> Resource:
+    """The filters that write these groups' headers as the picked steps want them; its name says, a line each, which rules acted."""
+    chosen = [(group, number) for group, number in zip(chunk, picked, strict=True) if number is not None]
+    steps = [group.steps[number] for group, number in chosen]
+    writes = [(group.steps[number], write) for group, number in chosen for write in group.writes[number]]
+    literals = [written(write) for _, write in writes if not write.token]
     filters = [header_mutation(literals)] if literals else []
-    filters += [credential_injector(step.rule, layout) for write in writes if write.token]
-    return execute(f"{'credential' if step.token else 'headers'}:{step.rule.id}", filters)
+    filters += [credential_injector(step.rule, layout) for step, write in writes if write.token]
+    return execute("\n".join(f"{'credential' if step.token else 'headers'}:{step.rule.id}" for step in steps), filters)
+
+
+def written(write: Write) -> Resource:
+    return append(write.header, literal(text(write.value))) if write.value is not None else {"remove": write.header}
 
 
 def execute(name: str, filters: list[Resource]) -> Resource:

@@ -160,7 +160,8 @@ def actions(line: Line) -> list[tuple[str, str]]:
         acted = json.loads(str(line.get("acted") or "{}"))
     except ValueError:
         return []
-    return [(kind, rule) for kind, _, rule in (str(name).partition(":") for name in acted.values()) if rule]
+    lines = (each for name in acted.values() for each in str(name).split("\n"))
+    return [(kind, rule) for kind, _, rule in (each.partition(":") for each in lines) if rule]
 
 
 def outcome(verdict: str, acted: list[tuple[str, str]]) -> str:

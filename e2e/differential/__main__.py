@@ -6,6 +6,7 @@ With `--mutants` it breaks the compiler in every way of `mutants.py` instead, an
 import argparse
 import time
 
+from dataplane import names
 from e2e.differential import network
 
 
@@ -13,6 +14,8 @@ def main() -> int:
     arguments = parsed()
     if not network.inside():
         network.reexecute("e2e.differential")
+    if arguments.slots:
+        names.SLOTS = arguments.slots
     return kill_mutants(arguments) if arguments.mutants is not None else explored(arguments)
 
 
@@ -24,6 +27,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--first", type=int, default=0, help="number of the first program")
     parser.add_argument("--stop-after", type=int, default=5, help="differences")
     parser.add_argument("--least", type=int, default=0, help="fail where a cell of the table was met less often")
+    parser.add_argument("--slots", type=int, help="as if Envoy had no more filters for header changes, so that groups must share them")
     parser.add_argument("--mutants", nargs="*", metavar="NAME", help="break the compiler on purpose: all ways, or these")
     return parser.parse_args()
 

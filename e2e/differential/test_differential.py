@@ -26,6 +26,12 @@ def test_a_real_envoy_does_what_the_evaluator_says():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_groups_of_headers_that_share_a_filter_do_the_same():
+    """As if there were four slots instead of 64."""
+    done = run("--programs", "60", "--seed", "2", "--slots", "4")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_every_mutant_of_the_compiler_is_caught():
     """Each of the compilers that are wrong on purpose shows a difference within 100 programs."""
     done = run("--mutants", "--programs", "100", "--seed", "1")
