@@ -39,7 +39,9 @@ class Recorder:
 
     def __init__(self) -> None:
         self.visits: list[Visit] = []
-        self.datagrams: list[bytes] = []
+        self.questions: list[bytes] = []
+        self.zone: dict[bytes, tuple[str, ...]] = {}
+        """Addresses by lower-case name, as the name server answers them, good for no second."""
         self._open: list[socket.socket] = []
 
     def stream(self, server: str, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
@@ -48,7 +50,7 @@ class Recorder:
         threading.Thread(target=self._accept, args=(server, listener, tls), daemon=True).start()
 
     def names(self, listener: socket.socket) -> None:
-        """A name server that knows nothing and remembers every question."""
+        """A name server that remembers every question."""
         listener.settimeout(None)
         self._open.append(listener)
         threading.Thread(target=self._answer_names, args=(listener,), daemon=True).start()
@@ -67,9 +69,10 @@ class Recorder:
                 return
             if not question:
                 return
-            self.datagrams.append(question)
-            with suppress(OSError):
-                listener.sendto(question[:2] + b"\x81\x83" + question[4:6] + bytes(6) + question[12:], sender)
+            with suppress(OSError, IndexError):
+                name, kind, asked = _asked(question)
+                self.questions.append(name)
+                listener.sendto(_answer(question[:2] + b"\x81\x80", asked, kind, self.zone.get(name)), sender)
 
     def _accept(self, server: str, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
         while True:
@@ -93,6 +96,24 @@ class Recorder:
             with tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False) as secure:
                 _remember_sni(visit, secure)
                 _converse(visit, secure)
+
+
+def _asked(question: bytes) -> tuple[bytes, int, bytes]:
+    """Name, type, and the question as it stood."""
+    labels, at = [], 12
+    while size := question[at]:
+        labels.append(question[at + 1 : at + 1 + size])
+        at += 1 + size
+    return b".".join(labels).lower(), int.from_bytes(question[at + 1 : at + 3]), question[12 : at + 5]
+
+
+def _answer(head: bytes, asked: bytes, kind: int, addresses: tuple[str, ...] | None) -> bytes:
+    if addresses is None:
+        return head[:3] + b"\x83" + b"\0\1" + bytes(6) + asked
+    families = {1: socket.AF_INET, 28: socket.AF_INET6}
+    found = [socket.inet_pton(families[kind], text) for text in addresses if kind in families and (":" in text) == (kind == 28)]
+    records = b"".join(b"\xc0\x0c" + kind.to_bytes(2) + b"\0\1" + bytes(4) + len(data).to_bytes(2) + data for data in found)
+    return head + b"\0\1" + len(found).to_bytes(2) + bytes(4) + asked + records
 
 
 _sni = threading.local()

@@ -64,6 +64,8 @@ SERVERS = (
     Server(name="host", addresses=("127.0.0.1", "::1")),
 )  # fmt: skip
 PRIVATE = ("metadata", "cluster", "host")
+HOSTS = "127.0.0.1 localhost\n::1 localhost ip6-localhost\n169.254.169.254 metadata.machine\n10.96.0.1 kubernetes.machine\n"
+"""What the machine's own file says, which no name server is asked about."""
 
 
 class Sockets:
@@ -112,12 +114,10 @@ class World:
     """Of the process that holds the namespaces."""
     sockets: Sockets
     recorder: Recorder
-    hosts: Path
 
     def rename(self, host: str, *addresses: str) -> None:
-        """The name means these addresses from now on."""
-        lines = [line for line in self.hosts.read_text().splitlines() if host not in line.split()]
-        self.hosts.write_text("\n".join([*lines, *(f"{address} {host}" for address in addresses)]) + "\n")
+        """DNS gives the name these addresses from now on."""
+        self.recorder.zone[host.encode()] = addresses
 
     def enter(self) -> Callable[[], None]:
         """For a child before its exec: into this world, as the ordinary user, and gone when its parent is."""
@@ -200,7 +200,7 @@ def world() -> Iterator[World]:
 def _built(directory: Path, stack: ExitStack) -> World:
     user = ordinary_user()
     files = {name: directory / name for name in ("hosts", "resolv.conf")}
-    files["hosts"].write_text(hosts_file())
+    files["hosts"].write_text(HOSTS)
     files["resolv.conf"].write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
     order = {
         "library": str(ROOT), "addresses": [a for server in SERVERS for a in server.addresses if a not in ("127.0.0.1", "::1")],
@@ -222,7 +222,6 @@ def _built(directory: Path, stack: ExitStack) -> World:
     stack.callback(recorder.close)
     made = World(
         directory=directory, authority=make_authority(authorities), user=user, pid=holder.pid, sockets=sockets, recorder=recorder,
-        hosts=files["hosts"],
     )  # fmt: skip
     for name in ("home", "tmp"):
         (directory / name).mkdir(mode=0o700)
@@ -233,12 +232,9 @@ def _built(directory: Path, stack: ExitStack) -> World:
     return made
 
 
-def hosts_file() -> str:
-    pairs = [(address, name) for server in SERVERS for address in server.addresses for name in server.names]
-    return "".join(f"{address} {name}\n" for address, name in pairs)
-
-
 def _serve(made: World, server: Server) -> None:
+    for name in server.names:
+        made.rename(name, *server.addresses)
     context = listening_context(*map(str, _certificate(made.authority, server)))
     for address in server.addresses:
         for port in server.ports:
