@@ -12,7 +12,7 @@ from dataplane.compile import make_plan
 from dataplane.interception import Handling
 from groyne import clock, output
 from groyne.at_rule import at_rule
-from groyne.notes import plain_http_notes, source_notes
+from groyne.notes import deep_name_notes, plain_http_notes, source_notes
 from groyne.output import Exit, Output
 from groyne.own_ca import ca_problems
 from groyne.passthrough_notes import passthrough_notes, template_passthrough_notes
@@ -68,5 +68,6 @@ def judged(workspace: Workspace) -> Iterator[LocatedProblem]:
         rules = {rule.id: rule for rule in selection.rules}
         plan = make_plan(selection)
         yield from passthrough_notes(manifests, plan)
+        yield from deep_name_notes(manifests, plan)
         blind = {name for host in plan.hosts if host.handling is Handling.REFUSE for name in host.because}
         yield from (at_rule(manifests, rules[name], BLIND) for name in blind)

@@ -5,7 +5,7 @@ is looked at, by the evaluator. Where the plan cannot carry out what the policy 
 needs a look inside TLS), the answer is what Envoy would do: refuse. No name is resolved.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dataplane.compile import Plan, make_plan
@@ -16,6 +16,7 @@ from groyne.explain_name import judged_by_name
 from groyne.output import Exit
 from groyne.resolve_option import Pins
 from groyne.workspace import Workspace
+from policy.domains import DomainPattern
 from policy.evaluate import escaped_slash_hosts, evaluate
 from policy.normalise import normalise
 from policy.refusal import standard_body
@@ -88,6 +89,9 @@ class Explainer:
         host = self._plan.host(tunnel.host)
         verdict = self._address(tunnel) or judged_by_name(self._selection, tunnel.host, tunnel.port, host.handling)
         intercepted = host.handling is Handling.INTERCEPT and verdict.outcome is not Outcome.BLOCKED
+        if intercepted and raw.method != CONNECT and not certified(host.pattern, tunnel.host):
+            refused = replace(verdict, outcome=Outcome.BLOCKED, reason="CertificateCannotName", decided_by="")
+            return self._answered(raw, refused, asked, intercepted=True, because=host.because, detail=one_label(host.pattern))
         if intercepted and raw.method != CONNECT:
             return self._judged(raw, tunnel=tunnel.host, because=host.because)
         return self._answered(raw, verdict, asked, intercepted=intercepted, because=host.because)
@@ -113,12 +117,22 @@ class Explainer:
     def _answered(self, raw: RawRequest, verdict: Verdict, seen: Request | RawRequest, **more: Any) -> Explanation:
         """`seen` is what the answer quotes."""
         body = verdict.body if verdict.body is None else readable(verdict.body)
-        if verdict.outcome is Outcome.BLOCKED and body is None:
+        # Without a status it is the client that ends it, and nobody answers.
+        if verdict.outcome is Outcome.BLOCKED and body is None and verdict.status:
             decided_by = "" if verdict.reason == "CredentialUnavailable" else verdict.decided_by
             rule = next((rule for rule in self._selection.rules if rule.id == decided_by), None)
             path = "" if seen.method == CONNECT else seen.path.partition("?")[0]
             body = standard_body(host=seen.authority, method=seen.method, path=path, reason=verdict.reason, rule=rule)
         return Explanation(request=raw, verdict=verdict, body=body, **more)
+
+
+def certified(pattern: DomainPattern, host: str) -> bool:
+    """Whether a client takes the pattern's certificate for the host's: a wildcard is one label to it."""
+    return not pattern.is_wildcard or host.count(".") == pattern.text.count(".")
+
+
+def one_label(pattern: DomainPattern) -> str:
+    return f"clients that verify refuse the certificate for {pattern.text}, which covers one label: name the host"
 
 
 def connect_around(raw: RawRequest) -> RawRequest:

@@ -1,4 +1,4 @@
-"""What `check` says although nothing is wrong: where a credential stays readable in spite of the policy.
+"""What `check` says although nothing is wrong: where a credential stays readable in spite of the policy, or a host out of reach.
 
 A note is not fatal and does not make `check` fail. Values that stand in a manifest or a file need none: a run hides them.
 """
@@ -9,7 +9,9 @@ from dataclasses import dataclass, field, replace
 from crds import Problem
 from crds.annotations import VALUE_FROM, Source, read
 from crds.paths import render
+from dataplane.compile import Plan
 from dataplane.hosts import covering_texts
+from dataplane.interception import Handling
 from groyne.at_rule import at_rule
 from manifests.load import Manifests
 from manifests.located import LocatedProblem
@@ -18,7 +20,8 @@ from policy.report import quoted
 
 SOURCE_REACHABLE = "SourceReachable"
 OVER_PLAIN_HTTP = "CredentialOverPlainHttp"
-NOTES = frozenset({SOURCE_REACHABLE, OVER_PLAIN_HTTP})
+DEEP_NAMES = "DeepNamesUnreachable"
+NOTES = frozenset({SOURCE_REACHABLE, OVER_PLAIN_HTTP, DEEP_NAMES})
 PLAIN_HTTP = Problem(
     reason=OVER_PLAIN_HTTP,
     message="the credential would also be sent by plain http, where everybody on the way reads it: add `schemes: [https]`",
@@ -51,6 +54,18 @@ def plain_http_notes(manifests: Manifests, selection: Selection) -> Iterator[Loc
             own.add(rule)
         if not profile.selector.requirements:
             refused = own
+
+
+def deep_name_notes(manifests: Manifests, plan: Plan) -> Iterator[LocatedProblem]:
+    """Wildcards that are looked into: a rule means any depth, a certificate one label."""
+    rules = {rule.id: rule for rule in plan.selection.rules}
+    for host in plan.hosts:
+        if host.handling is Handling.INTERCEPT and host.pattern.is_wildcard:
+            message = (
+                f"to look inside TLS, clients are shown a certificate for {quoted(host.pattern.text)}, which to them covers one label:"
+                f" https to deeper names fails; where there are any, name them, or `*.x{host.pattern.text[1:]}` besides"
+            )
+            yield at_rule(manifests, rules[host.because[0]], Problem(reason=DEEP_NAMES, message=message, fatal=False))
 
 
 @dataclass(slots=True)

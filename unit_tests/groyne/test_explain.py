@@ -222,3 +222,18 @@ def test_a_namespaced_passthrough_leaves_a_global_rule_its_sight(tmp_path):
     found = read(tmp_path, everybodys, manifest(annotations={"groyne.dev/passthrough-domains": "*"}))
     answer = Explainer(found, parse_pins(())).explain(parse_request("DELETE https://api.test/", (), "")).as_json()
     assert (answer["verdict"], answer["interceptedBecause"]) == ("blocked", ["all/no-delete"])
+
+
+@pytest.mark.parametrize(
+    ("host", "reached"), [("a.api.test", True), ("b.a.api.test", False), ("x.named.api.test", True), ("c.b.named.api.test", False)]
+)
+def test_a_wildcards_certificate_names_one_label(explain, host, reached):
+    """A rule means any depth, a client's TLS does not: it refuses what it is shown, and nobody answers."""
+    deep = rule("key", match=[{"domains": ["*.api.test", "*.named.api.test"]}], tokenTransformation=token())
+    found = explain(deep, request=f"GET https://{host}/")
+    answer = found.as_json()
+    assert answer["intercepted"]
+    assert (answer["verdict"], answer["reason"]) == (("mutated", "") if reached else ("blocked", "CertificateCannotName"))
+    assert (answer["status"], answer["body"], bool(answer["detail"])) == (None, None, not reached)
+    assert found.exit_code is (Exit.OK if reached else Exit.REFUSED)
+    assert explain(deep, request=f"GET http://{host}/").as_json()["verdict"] == "mutated"

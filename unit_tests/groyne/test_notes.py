@@ -2,7 +2,8 @@
 
 import pytest
 
-from groyne.notes import NOTES, plain_http_notes, source_notes
+from dataplane.compile import make_plan
+from groyne.notes import NOTES, deep_name_notes, plain_http_notes, source_notes
 from groyne.selections import every_selection
 from unit_tests.groyne.written import read, reasons, secret
 from unit_tests.policy.profiles import block, manifest, rule, token
@@ -77,5 +78,16 @@ def test_the_block_of_another_profile_counts_where_it_holds_for_everybody(tmp_pa
     assert over_http(tmp_path, manifest(refusal, name="a", priority=100, selector=some), manifest(key(), name="b"))
 
 
+def test_each_wildcard_that_is_looked_into_is_told_of_its_depth(tmp_path):
+    """Once, however many rules need it; what stays end-to-end has its own certificate."""
+    refusal = rule("no-delete", match=[{"domains": ["*.api.test"], "methods": ["DELETE"]}], block=block())
+    unread = rule("no", ["*.other.test"], block=block())
+    found = read(tmp_path, manifest(refusal, key(domains=["*.api.test", "api.test"]), unread), secret(apiKey="plain"))
+    (note,) = deep_name_notes(found.manifests, make_plan(found.selection))
+    assert (note.problem.reason, note.problem.field, note.problem.fatal) == ("DeepNamesUnreachable", "spec.rules[0]", False)
+    assert "`*.api.test`" in note.problem.message
+    assert "`*.x.api.test`" in note.problem.message
+
+
 def test_the_examples_test_knows_every_note():
-    assert frozenset({"SourceReachable", "CredentialOverPlainHttp"}) == NOTES
+    assert frozenset({"SourceReachable", "CredentialOverPlainHttp", "DeepNamesUnreachable"}) == NOTES
