@@ -1,7 +1,7 @@
 """Raw clients: what they are given is what goes over the wire, whether or not HTTP allows it.
 
-Three transports reach one Envoy listener: plain HTTP as a proxy's client sends it, and HTTP/1.1 or HTTP/2 inside TLS inside a
-CONNECT. Certificates are not verified here: other tests do that.
+Three transports reach one Envoy listener: plain HTTP as a proxy's client sends it (now and then inside a CONNECT, or as HTTP/2
+with prior knowledge), and HTTP/1.1 or HTTP/2 inside TLS inside a CONNECT. Certificates are not verified here: other tests do that.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ class Transport(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """One request. `connect` is the authority of the CONNECT around it, `server_name` its SNI; both empty when plain."""
+    """One request. `connect` is the authority of the CONNECT around it, `server_name` its SNI; empty where there is none."""
 
     transport: Transport
     raw: RawRequest
@@ -62,13 +62,11 @@ def send(port: int, sent: Sent) -> Answer:
         try:
             sock: socket.socket = stack.enter_context(socket.create_connection(("127.0.0.1", port), PATIENCE))
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if sent.transport is Transport.PLAIN:
-                return exchange_http1(sock, sent.raw)
-            refused = tunnel(sock, sent.connect)
+            refused = tunnel(sock, sent.connect) if sent.connect else None
             if refused:
                 return refused
-            wrapped = stack.enter_context(secured(sock, sent))
-            return exchange_http2(wrapped, sent.raw) if sent.transport is Transport.HTTP2 else exchange_http1(wrapped, sent.raw)
+            wrapped = sock if sent.transport is Transport.PLAIN else stack.enter_context(secured(sock, sent))
+            return exchange_http2(wrapped, sent.raw) if sent.raw.http2 else exchange_http1(wrapped, sent.raw)
         except (OSError, Gone, h2.exceptions.ProtocolError) as error:
             return Answer(status=None, note=f"{type(error).__name__}: {error}")
 
@@ -133,8 +131,8 @@ def more(sock: socket.socket) -> bytes:
     return data
 
 
-def exchange_http2(sock: ssl.SSLSocket, raw: RawRequest) -> Answer:
-    if sock.selected_alpn_protocol() != "h2":
+def exchange_http2(sock: socket.socket, raw: RawRequest) -> Answer:
+    if isinstance(sock, ssl.SSLSocket) and sock.selected_alpn_protocol() != "h2":
         raise Gone("no HTTP/2 offered")
     config = h2.config.H2Configuration(
         header_encoding=None, validate_outbound_headers=False, normalize_outbound_headers=False, validate_inbound_headers=False
@@ -150,7 +148,7 @@ def exchange_http2(sock: ssl.SSLSocket, raw: RawRequest) -> Answer:
 class HTTP2Exchange:
     """One stream, sent as flow control lets it."""
 
-    def __init__(self, sock: ssl.SSLSocket, connection: h2.connection.H2Connection, body: bytes) -> None:
+    def __init__(self, sock: socket.socket, connection: h2.connection.H2Connection, body: bytes) -> None:
         self.sock, self.connection, self.unsent = sock, connection, body
         self.status = 0
         self.headers: tuple[tuple[str, str], ...] = ()

@@ -60,7 +60,7 @@ def expected(program: Program, sent: Sent) -> Expected:
     verdict = evaluate(program.selection, sent.raw, credentials=program.credentials)
     request = normalise(sent.raw, escaped_slash_hosts(program.selection))
     around = "" if sent.transport is Transport.PLAIN else tunnel_host(sent)
-    if around:
+    if sent.connect:
         refused = refused_tunnel(program, sent)
         if refused:
             return replace(refused, otherwise=in_tunnel(program, request, verdict, around))
@@ -68,7 +68,7 @@ def expected(program: Program, sent: Sent) -> Expected:
 
 
 def in_tunnel(program: Program, request: Request | Malformed, verdict: Verdict, around: str) -> Expected:
-    """`around` is empty where there is no tunnel."""
+    """`around` is the tunnel's host, whom TLS in it must name; empty where there is no TLS: HTTP in the clear is judged as such."""
     if around and program.plan.host(around).handling is Handling.PASS:
         return end_to_end(verdict, request, around)
     if isinstance(request, Malformed):

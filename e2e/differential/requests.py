@@ -70,7 +70,8 @@ def request(random: Random, selection: Selection, plan: Plan, number: int) -> Se
     before = (draft.host, draft.port)
     for _ in range(random.choice((0, 1, 1, 2, 3))):
         random.choice(SPOILERS)(random, draft)
-    return finished(draft, before)
+    shape = random.random() if transport is Transport.PLAIN else 1.0
+    return finished(draft, before, tunnelled=shape < 0.12 and "_" not in draft.host, http2=transport is Transport.HTTP2 or 0.12 < shape < 0.22)
 
 
 def aims(selection: Selection, scheme: str) -> list[tuple[Rule, Match]]:
@@ -295,9 +296,8 @@ def authority_of(host: str, port: int | None) -> str:
     return host if port is None else f"{host}:{port}"
 
 
-def finished(draft: Draft, connect_to: tuple[str, int | None]) -> Sent:
+def finished(draft: Draft, connect_to: tuple[str, int | None], *, tunnelled: bool, http2: bool) -> Sent:
     plain = draft.transport is Transport.PLAIN
-    http2 = draft.transport is Transport.HTTP2
     authority = draft.authority if draft.authority is not None else authority_of(draft.shown_host, draft.port)
     target = "?".join([draft.path, "&".join(draft.query)] if draft.query else [draft.path])
     # Space before the version is not the target's: Envoy's parser takes any number of it.
@@ -306,15 +306,15 @@ def finished(draft: Draft, connect_to: tuple[str, int | None]) -> Sent:
     if draft.body and not http2:
         headers.append(("content-length", str(len(draft.body))))
     # Envoy's parser knows no underscore in an absolute target's host.
-    if plain and not draft.origin_form and "_" not in authority:
+    if plain and not draft.origin_form and not http2 and "_" not in authority:
         target = f"http://{authority}{target}"
         authority = draft.host_line if draft.host_line is not None else authority
     raw = RawRequest(
         method=draft.method, scheme=draft.scheme, authority=authority, path=target, headers=tuple(headers), body=draft.body, http2=http2
     )
-    if plain:
+    if plain and not tunnelled:
         return Sent(transport=draft.transport, raw=raw)
     host, port = connect_to
     is_address = ":" in host or host[0].isdigit()
-    shown = f"[{host}]" if ":" in host else host
-    return Sent(transport=draft.transport, raw=raw, connect=f"{shown}:{port or 443}", server_name="" if is_address else host)
+    connect = f"{f'[{host}]' if ':' in host else host}:{port or DEFAULT_PORT[draft.scheme]}"
+    return Sent(transport=draft.transport, raw=raw, connect=connect, server_name="" if is_address or plain else host)
