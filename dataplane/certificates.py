@@ -105,8 +105,11 @@ def nameable(name: str) -> bool:
 
 
 def chunk_names(names: Iterable[str], size: int = MAX_NAMES_PER_LEAF) -> tuple[tuple[str, ...], ...]:
-    """The names, sorted and without repeats, in portions that one leaf holds."""
-    ordered = sorted(set(names))
+    """The names, sorted and without repeats, in portions that one leaf holds.
+
+    Addresses come first: a client sends no SNI for one, and is shown the first leaf.
+    """
+    ordered = sorted(set(names), key=lambda name: (not _is_ip(name), name))
     return tuple(tuple(ordered[start : start + size]) for start in range(0, len(ordered), size))
 
 

@@ -203,6 +203,12 @@ def test_chunks_are_sorted_complete_and_bounded():
     assert chunk_names([]) == ()
 
 
+def test_addresses_stand_in_the_first_leaf():
+    """A client sends no SNI for an address, and whoever sends none is shown the first one."""
+    chunks = chunk_names(["198.51.100.7", *(f"*.h{index}.test" for index in range(MAX_NAMES_PER_LEAF)), "2001:db8::1"])
+    assert chunks[0][:3] == ("198.51.100.7", "2001:db8::1", "*.h0.test")
+
+
 def test_a_leaf_is_kept_while_nothing_changes():
     """The same CA and names, in any order, fit the leaf already made, until its renewal is due."""
     assert leaf_fits(LEAF, CA, tuple(reversed(NAMES)), NOW)
