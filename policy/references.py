@@ -93,7 +93,17 @@ def check_credential(value: bytes) -> str | Problem:
         return _problem(Reason.INVALID_CREDENTIAL, "the credential holds a line break or another control character: no header may")
     if line != line.strip(b" \t"):
         return _problem(Reason.INVALID_CREDENTIAL, "the credential starts or ends with a space: remove it")
+    if not _is_text(line):
+        return _problem(Reason.INVALID_CREDENTIAL, "the credential is not UTF-8 text: encode it as the service that takes it says")
     return line.decode("latin-1")
+
+
+def _is_text(line: bytes) -> bool:
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _problem(reason: Reason, message: str) -> Problem:

@@ -90,7 +90,6 @@ def test_withheld_credentials_are_those_of_the_named_rules_only():
         (b"a b", "a b"),
         (b"a\tb", "a\tb"),
         ("clé".encode(), "cl\xc3\xa9"),
-        (b"\xff\x80", "\xff\x80"),
         (b"x" * LONGEST_CREDENTIAL, "x" * LONGEST_CREDENTIAL),
     ],
 )
@@ -112,6 +111,7 @@ def test_a_value_loses_one_line_end_and_nothing_else(value, credential):
         b" secret",
         b"secret \n",
         b"secret" * LONGEST_CREDENTIAL,
+        b"secret\xff",
     ],
 )
 def test_a_value_that_no_header_can_hold_is_a_problem_without_the_value(value):
