@@ -59,6 +59,15 @@ def rule_entries(pattern: DomainPattern, host_rules: list[HostRule], context: Co
         return [Entry(condition=True, action=refusals.builtin("TooManyHeaderRules", 503))]
 
 
+def fits(pattern: DomainPattern, host_rules: list[HostRule], context: Context) -> bool:
+    """Whether there are slots enough for these rules, all of the context's scheme."""
+    try:
+        list(_rule_entries(pattern, host_rules, context))
+    except TooManySlotsError:
+        return False
+    return True
+
+
 def _rule_entries(pattern: DomainPattern, host_rules: list[HostRule], context: Context) -> Iterable[Entry]:
     judged = tool_judge(host_rules)
     asked = parameters(host_rules)

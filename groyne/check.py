@@ -12,6 +12,7 @@ from dataplane.compile import make_plan
 from dataplane.interception import Handling
 from groyne import clock, output
 from groyne.at_rule import at_rule
+from groyne.limit_problems import OVERFULL, likely_plans, limit_problems
 from groyne.notes import deep_name_notes, plain_http_notes, source_notes
 from groyne.output import Exit, Output
 from groyne.own_ca import ca_problems
@@ -25,6 +26,8 @@ UNRESOLVED = frozenset(
 )
 """Not fatal, since the rule stands; but a run would miss a credential, so `check` does not pass."""
 
+FAILING = UNRESOLVED | {OVERFULL}
+
 BLIND = Problem(
     reason="InterceptionUnavailable",
     message="this rule must look inside TLS to hosts that no certificate can name, so https to every other host is refused: "
@@ -37,7 +40,7 @@ def check(directory: Path, kind: Output) -> Exit:
     """Prints the problems; exit code 1 where one is an error or a credential is missing."""
     workspace = read_with_progress(directory)
     problems = sorted({*workspace.problems, *judged(workspace)}, key=lambda located: located.order)
-    failing = [located for located in problems if located.problem.fatal or located.problem.reason in UNRESOLVED]
+    failing = [located for located in problems if located.problem.fatal or located.problem.reason in FAILING]
     if kind is Output.JSON:
         output.print_json([located.as_json() for located in problems])
     else:
@@ -62,6 +65,8 @@ def judged(workspace: Workspace) -> Iterator[LocatedProblem]:
     yield from ca_problems(workspace, clock.now())
     yield from source_notes(manifests)
     yield from template_passthrough_notes(workspace)
+    for likely in likely_plans(manifests, workspace.program):
+        yield from limit_problems(manifests, likely)
     for selection, credentials in every_selection(workspace, dict(os.environ)):
         yield from credentials.problems
         yield from plain_http_notes(manifests, selection)

@@ -10,6 +10,7 @@ from typing import Any
 
 from dataplane.compile import Plan, make_plan
 from dataplane.interception import Handling
+from dataplane.limits import too_many_slots
 from dataplane.literals import refused_literal
 from groyne.explain_input import CONNECT, readable
 from groyne.explain_name import judged_by_name
@@ -78,6 +79,7 @@ class Explainer:
         self._selection = workspace.selection
         self._pins = pins
         self._plan: Plan = make_plan(workspace.selection, workspace.template_passthrough)
+        self._overfull = {(found.host.pattern.text, found.scheme) for found in too_many_slots(self._plan)}
 
     def explain(self, raw: RawRequest) -> Explanation:
         if raw.method != CONNECT and raw.scheme == "http":
@@ -104,6 +106,7 @@ class Explainer:
         verdict = self._address(request)
         if tunnel and request.host != tunnel:
             verdict = Verdict(outcome=Outcome.BLOCKED, status=421, reason="HostMismatch")
+        verdict = verdict or self._room(request, "https" if tunnel else "http")
         verdict = verdict or evaluate(self._selection, raw, credentials=self._workspace.credentials.values)
         return self._answered(raw, verdict, request, intercepted=bool(tunnel), because=because)
 
@@ -113,6 +116,12 @@ class Explainer:
         if refused_literal(request.host, self._pins.literals) or (ports and request.port not in ports):
             return Verdict(outcome=Outcome.BLOCKED, status=403, reason="AddressRefused")
         return None
+
+    def _room(self, request: Request, scheme: str) -> Verdict | None:
+        """Where more headers are changed than there is room for, no rule is carried out by halves."""
+        if (self._plan.host(request.host).pattern.text, scheme) not in self._overfull:
+            return None
+        return Verdict(outcome=Outcome.BLOCKED, status=503, reason="TooManyHeaderRules")
 
     def _answered(self, raw: RawRequest, verdict: Verdict, seen: Request | RawRequest, **more: Any) -> Explanation:
         """`seen` is what the answer quotes."""

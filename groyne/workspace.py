@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from controller.compile.identity import template_identity
+from controller.compile.template import passthrough
 from crds import Problem, SandboxTemplate
-from crds.annotations import read as read_annotations
+from dataplane.compile import make_plan
 from groyne.credentials import Credentials, Values, resolve_credentials
+from groyne.limit_problems import limit_problems
 from manifests.load import DEFAULT_NAMESPACE, Manifests, Progress, load
 from manifests.located import LocatedProblem
 from policy.compile import compile_program
-from policy.domains import DomainPattern, parse_domain
+from policy.domains import DomainPattern
 from policy.program import Identity, Profile, ProfileRef, Program, Selection
 
 
@@ -47,10 +49,7 @@ class Workspace:
     @property
     def template_passthrough(self) -> tuple[DomainPattern, ...]:
         """Hosts that the template's annotation leaves end-to-end."""
-        if self.template is None:
-            return ()
-        hosts = read_annotations(self.template.metadata.annotations).passthrough_domains
-        return tuple(pattern for host in hosts if isinstance(pattern := parse_domain(host), DomainPattern))
+        return passthrough(self.template) if self.template else ()
 
     @property
     def broken(self) -> bool:
@@ -69,6 +68,7 @@ def read_workspace(
     """Reads, compiles, selects, and asks the sources that Secrets name.
 
     While the template cannot be had, nobody knows for whom the profiles are: `last_template` and `last_good` hold as they are.
+    So they do where the whole has become too large to be carried out.
     """
     manifests = load(path, progress=progress)
     kept = still_there(manifests, last_good or {})
@@ -83,6 +83,11 @@ def read_workspace(
             program = Program(profiles=tuple(sorted((last_good or {}).values(), key=lambda profile: profile.order)))
     identity = template_identity(template) if template else Identity(namespace=who.namespace, labels=who.labels)
     selection = program.select(identity)
+    exceeded = list(limit_problems(manifests, make_plan(selection, passthrough(template) if template else ())))
+    problems += exceeded
+    if last_good and any(located.problem.fatal for located in exceeded):
+        program = Program(profiles=tuple(sorted(last_good.values(), key=lambda profile: profile.order)))
+        selection = program.select(identity)
     values = Values(manifests, environ)
     credentials = resolve_credentials(manifests, program, selection, environ, values)
     problems += credentials.problems
