@@ -28,24 +28,27 @@ HTTP2 = {"max_concurrent_streams": 256, "initial_stream_window_size": BUFFER, "i
 class DnsCache:
     """The cache that all forwarding shares; `resolver` is (address, port) of the only resolver Envoy asks, None for the system's.
 
-    `refused` are ranges that no name may resolve to. With `pins` there is a second cache, for hosts whose address was given
-    by hand, which refuses none.
+    `refused` are ranges that no name may resolve to. `pins` are the addresses that were given by hand: hosts that have them
+    use a second cache, which lets nothing else through.
     """
 
     resolver: tuple[str, int] | None = None
     refused: tuple[str, ...] = ()
-    pins: bool = False
+    pins: tuple[str, ...] = ()
+    only_pins: bool = False
 
     @property
     def pinned(self) -> "DnsCache":
-        return DnsCache(resolver=self.resolver, pins=True)
+        return DnsCache(resolver=self.resolver, pins=self.pins, only_pins=True)
 
     @property
     def config(self) -> Resource:
+        if self.only_pins:
+            allowed = [cidr_range(f"{address}/{128 if ':' in address else 32}") for address in self.pins]
+            return {**self._config, "name": "pinned", "resolved_address_filter": {"ranges": allowed, "invert_match": True}}
         ranges = [cidr_range(text) for text in self.refused]
-        name = "names" if ranges or not self.pins else "pinned"
         refusing: Resource = {"resolved_address_filter": {"ranges": ranges}} if ranges else {}
-        return {**self._config, "name": name, **refusing}
+        return {**self._config, "name": "names", **refusing}
 
     @property
     def _config(self) -> Resource:

@@ -19,6 +19,10 @@ class Pins:
     ports: dict[str, tuple[int, ...]]
     literals: frozenset[str]
 
+    @property
+    def all_addresses(self) -> tuple[str, ...]:
+        return tuple(sorted({address for found in self.addresses.values() for address in found}))
+
 
 def parse_pins(options: Iterable[str]) -> Pins | str:
     """The allowances, or a sentence that says which option is wrong and how to write it."""

@@ -123,7 +123,7 @@ async def prepared(spec: RunSpec, workspace: Workspace, directory: RunDirectory)
             layout=Layout(directory=str(directory.private)),
             address={"pipe": {"path": str(directory.private / PROXY_SOCKET), "mode": 0o600}},
             admin_socket=str(directory.private / ADMIN_SOCKET),
-            dns=DnsCache(resolver=resolver.address, refused=NOT_PUBLIC_RANGES, pins=bool(spec.pins.ports)),
+            dns=DnsCache(resolver=resolver.address, refused=NOT_PUBLIC_RANGES, pins=spec.pins.all_addresses),
             allowed_literals=spec.pins.literals,
             pinned_ports=spec.pins.ports,
         )

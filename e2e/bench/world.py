@@ -136,7 +136,7 @@ def options(directory: Path, port: int, *, resolver: tuple[str, int], pinned: tu
         layout=Layout(directory=str(directory)),
         address=socket_address(LOOPBACK, port),
         admin_socket=str(directory / ADMIN_SOCKET),
-        dns=DnsCache(resolver=resolver, refused=NOT_PUBLIC_RANGES, pins=True),
+        dns=DnsCache(resolver=resolver, refused=NOT_PUBLIC_RANGES, pins=("127.0.0.1",)),
         pinned_ports={HOST: pinned},
     )
 
