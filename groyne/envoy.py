@@ -24,6 +24,9 @@ from groyne.output import because
 ADMIN_SOCKET = "admin.sock"
 LOG = "envoy.log"
 START_DEADLINE = 30.0
+ANSWER_DEADLINE = 5.0
+SECONDS_PER_MEGABYTE = 0.5
+"""Envoy answers nobody while it reads its routes, at 7 MB a second on a small machine that has other things to do."""
 STOP_DEADLINE = 5.0
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -52,6 +55,15 @@ def _executable(path: Path) -> bool:
     return path.is_file() and os.access(path, os.X_OK)
 
 
+def reading_time(size: int) -> float:
+    """What deadlines are longer by, for so many bytes of routes."""
+    return size / 1e6 * SECONDS_PER_MEGABYTE
+
+
+def routes_size(directory: Path) -> int:
+    return sum(path.stat().st_size for path in directory.glob("rds-*.json"))
+
+
 @dataclass(slots=True)
 class Envoy:
     """One running Envoy."""
@@ -62,7 +74,7 @@ class Envoy:
 
     @classmethod
     async def start(cls, binary: Path, directory: Path, *, concurrency: int) -> "Envoy":
-        """Returns when it serves. Raises EnvoyError where it cannot be run, does not serve within 30 s, or ends."""
+        """Returns when it serves. Raises EnvoyError where it cannot be run, does not serve in time, or ends."""
         arguments = (
             "-c", str(directory / "bootstrap.json"), "--concurrency", str(concurrency), "--disable-hot-restart",
             "--log-level", "warning", "--log-path", str(directory / LOG), "--file-flush-interval-msec", "100", "--drain-time-s", "2",
@@ -83,12 +95,13 @@ class Envoy:
         except OSError as error:
             raise EnvoyError(f"Envoy cannot be run: {because(error)}") from error
         envoy = cls(binary, directory, process)
+        deadline = START_DEADLINE + reading_time(routes_size(directory))
         try:
-            async with asyncio.timeout(START_DEADLINE):
+            async with asyncio.timeout(deadline):
                 await envoy._until_ready()
         except TimeoutError:
             await envoy.stop()
-            raise EnvoyError(f"Envoy ({binary}) did not become ready within {START_DEADLINE:.0f} s: {envoy.last_words()}") from None
+            raise EnvoyError(f"Envoy ({binary}) did not become ready within {deadline:.0f} s: {envoy.last_words()}") from None
         return envoy
 
     async def _until_ready(self) -> None:
@@ -101,9 +114,10 @@ class Envoy:
             await asyncio.sleep(0.02)
 
     async def ask(self, path: str, *, method: str = "GET") -> str:
-        """One request to the administration socket, with a deadline of 5 s; the body. Raises httpx.HTTPError."""
+        """One request to the administration socket, with a deadline of 5 s and what reading takes; the body. Raises httpx.HTTPError."""
+        deadline = ANSWER_DEADLINE + reading_time(routes_size(self.directory))
         transport = httpx.AsyncHTTPTransport(uds=str(self.directory / ADMIN_SOCKET))
-        async with httpx.AsyncClient(transport=transport, timeout=5, trust_env=False) as client:
+        async with httpx.AsyncClient(transport=transport, timeout=deadline, trust_env=False) as client:
             return (await client.request(method, f"http://admin{path}")).text
 
     async def rejected_updates(self) -> int:

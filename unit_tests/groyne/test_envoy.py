@@ -97,3 +97,11 @@ def test_it_does_not_inherit_the_environment(tmp_path):
         start(program(tmp_path / "envoy", script), tmp_path)
     names = {line.partition("=")[0] for line in (tmp_path / "env").read_text().splitlines()}
     assert names <= {"PATH", "PWD", "SHLVL", "_", "OLDPWD"}
+
+
+def test_a_large_configuration_has_longer_to_be_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(envoy, "START_DEADLINE", 0.0)
+    monkeypatch.setattr(envoy, "SECONDS_PER_MEGABYTE", 1.0)
+    (tmp_path / "rds-plain.json").write_bytes(b" " * 1_000_000)
+    with pytest.raises(EnvoyError, match="did not become ready within 1 s"):
+        start(program(tmp_path / "envoy", "#!/bin/sh\nexec sleep 60\n"), tmp_path)
