@@ -16,6 +16,7 @@ from dataplane.compile import Plan
 from dataplane.hosts import RuleIndex
 from dataplane.interception import passes_unread, refused_by_name, refuses_unjudgeable
 from groyne import output
+from groyne.envoy import EnvoyError
 from groyne.isolation.relay import Relay
 from groyne.own_ca import other_ca
 from groyne.session import Session
@@ -36,7 +37,7 @@ async def obey_edits(session: Session, relay: Relay, hide: Hide) -> None:
     async for _ in edits(session.spec.directory):
         try:
             await take_effect(session, relay, hide)
-        except (OSError, HTTPError) as error:
+        except (OSError, EnvoyError, HTTPError) as error:
             output.say(f"groyne: the edit did not take effect: {output.because(error)}")
 
 

@@ -16,10 +16,11 @@ from pathlib import Path
 from dataplane.compile import Configuration, Options, Plan, compile_envoy, make_plan
 from dataplane.secrets import CREDENTIAL_FILE, withdrawn
 from groyne import clock
-from groyne.envoy import Envoy, reading_time
+from groyne.envoy import Envoy, EnvoyError
 from groyne.placeholders import guards_for
 from groyne.rundir import RunDirectory
 from groyne.trust import NO_HOST, Trust
+from groyne.watches import shortage
 from groyne.workspace import Workspace
 
 TAKEN_WITHIN = 3.0
@@ -43,12 +44,14 @@ class Proxy:
     _rejected: int = 0
 
     def apply(self, workspace: Workspace) -> Configuration:
-        """Writes what differs from what is there; `withdraw` comes when Envoy had the time to take it."""
+        """Writes what differs from what is there; `withdraw` comes when Envoy had the time to take it. Raises EnvoyError."""
         plan = make_plan(workspace.selection, workspace.template_passthrough)
         options = replace(self.options, guards=guards_for(workspace, self.placeholders))
         leafs = self.trust.leafs(plan.intercepted_names or NO_HOST, clock.now())
         configuration = compile_envoy(plan, workspace.credentials.values, leafs, options)
         self._left_over = self._written.keys() - configuration.files.keys()
+        if self.envoy and (short := shortage(configuration.files.keys() - self._written.keys())):
+            raise EnvoyError(short)
         for name, text in configuration.files.items():
             self._replace(name, text)
         self.plan = plan
@@ -70,17 +73,18 @@ class Proxy:
             self._written[name] = text
 
     async def start(self, binary: Path, *, concurrency: int) -> None:
+        if short := shortage(self._written):
+            raise EnvoyError(short)
         self.envoy = await Envoy.start(binary, self.directory.private, concurrency=concurrency)
         self._rejected = await self.envoy.rejected_updates()
 
     async def in_force(self) -> bool:
-        """Waits until Envoy obeys what was written; False where it refused it, or did not take it in time."""
+        """Waits until Envoy obeys what was written; False where it refused it, or did not take it within 3 s."""
         if self.envoy is None:
             return False
-        tables = [text for name, text in self._written.items() if name.startswith("rds-")]
-        wanted = {json.loads(text)["version_info"] for text in tables}
+        wanted = {json.loads(text)["version_info"] for name, text in self._written.items() if name.startswith("rds-")}
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(TAKEN_WITHIN + reading_time(sum(map(len, tables)))):
+            async with asyncio.timeout(TAKEN_WITHIN):
                 while not wanted <= await self.envoy.route_versions():  # noqa: ASYNC110 - Envoy announces nothing
                     await asyncio.sleep(ASK_EVERY)
         taken = wanted <= await self.envoy.route_versions()

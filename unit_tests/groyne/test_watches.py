@@ -1,7 +1,7 @@
 """A policy that needs more inotify instances than there are is refused before Envoy aborts over it."""
 
 import asyncio
-import os
+from pathlib import Path
 
 import pytest
 
@@ -20,9 +20,9 @@ FILES = ["bootstrap.json", "cds.json", "lds.json", "rds-plain.json", "sds-leaf-0
 
 @pytest.mark.skipif(watches.sys.platform != "linux", reason="inotify is Linux's")
 def test_what_is_tried_is_given_back():
-    before = os.listdir("/proc/self/fd")
+    before = sorted(Path("/proc/self/fd").iterdir())
     assert watches.available(3) == 3
-    assert os.listdir("/proc/self/fd") == before
+    assert sorted(Path("/proc/self/fd").iterdir()) == before
 
 
 def test_each_file_but_the_first_is_watched(monkeypatch):
@@ -34,7 +34,7 @@ def test_each_file_but_the_first_is_watched(monkeypatch):
 
 
 def test_a_start_says_what_is_short_and_starts_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(proxy, "shortage", lambda files: "too few")
+    monkeypatch.setattr(proxy, "shortage", lambda _: "too few")
     started = made(tmp_path)
     with pytest.raises(EnvoyError, match="too few"):
         asyncio.run(started.start(tmp_path / "no-such-envoy", concurrency=1))
