@@ -11,18 +11,22 @@ from collections.abc import Iterable
 
 LIMIT = "fs.inotify.max_user_instances"
 WATCHED = ("sds-", "rds-", "lds.", "cds.")
+SPARE = 3
+"""For the watch on the manifests, and for a program that comes meanwhile."""
+
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def shortage(files: Iterable[str]) -> str:
     """Why Envoy could not watch these files besides what is watched now, fit for the user; empty where it could."""
     wanted = [name for name in files if name.startswith(WATCHED)]
-    had = available(len(wanted))
-    if had >= len(wanted):
+    needed = len(wanted) + SPARE
+    had = available(needed)
+    if had >= needed:
         return ""
     credentials = sum(name.startswith("sds-credential-") for name in wanted)
     return (
-        f"Envoy needs {len(wanted)} inotify instances, {credentials} of them for credentials, and can have {had}:"
+        f"this policy needs {needed} inotify instances, {credentials} of them for credentials, and can have {had}:"
         f" as root, raise the limit with `sysctl {LIMIT}=1024`, or use fewer credentials"
     )
 
