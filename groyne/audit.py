@@ -160,6 +160,8 @@ def actions(line: Line) -> list[tuple[str, str]]:
         acted = json.loads(str(line.get("acted") or "{}"))
     except ValueError:
         return []
+    if not isinstance(acted, dict):
+        return []
     lines = (each for name in acted.values() for each in str(name).split("\n"))
     return [(kind, rule) for kind, _, rule in (each.partition(":") for each in lines) if rule]
 

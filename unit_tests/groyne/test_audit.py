@@ -42,7 +42,7 @@ def test_a_forwarded_request():
 
 
 def test_a_request_that_rules_changed_names_them_and_the_credential():
-    acted = {"groyne.slot.0": f"credential:{RULE}", "groyne.slot.1": "headers:default/policy/other"}
+    acted = json.dumps({"groyne.slot.0": f"credential:{RULE}", "groyne.slot.1": f"headers:default/policy/other\nheaders:{RULE}"})
     record = one(line(acted=acted), {RULE: "default/key[apiKey]"})
     assert (record.verdict, record.rules) == ("mutated", (RULE, "default/policy/other"))
     assert record.credentials == ("default/key[apiKey]",)
@@ -54,7 +54,7 @@ def test_a_request_that_a_rule_refused():
 
 
 def test_a_bypassed_request_names_what_changed_it_and_what_let_it_by():
-    record = one(line(route='["bypassed", "p/by"]', acted={"s": f"headers:{RULE}"}))
+    record = one(line(route='["bypassed", "p/by"]', acted=json.dumps({"s": f"headers:{RULE}"})))
     assert (record.verdict, record.rules) == ("bypassed", (RULE, "p/by"))
 
 
@@ -69,7 +69,8 @@ def test_a_bypassed_request_names_what_changed_it_and_what_let_it_by():
     ],
 )
 def test_what_is_refused_after_a_route_was_chosen_was_not_let_by(details, status, reason):
-    record = one(line(route='["bypassed", "p/by"]', details=details, status=status, acted={"s": f"credential:{RULE}"}), {RULE: "key"})
+    acted = json.dumps({"s": f"credential:{RULE}"})
+    record = one(line(route='["bypassed", "p/by"]', details=details, status=status, acted=acted), {RULE: "key"})
     assert (record.verdict, record.reason, record.rules, record.credentials) == ("blocked", reason, (), ())
 
 
@@ -135,7 +136,7 @@ def test_an_ipv6_address_is_written_as_an_authority():
         ({"chain": None, "tls": "TLS_error|error:10000085:SSL_routines:CONNECTION_REJECTED"}, "NotJudgeable"),
         ({"flags": "UH"}, "AddressRefused"),
         (
-            {"route": '["tunnel", "intercept"]', "tls": "TLS_error:|268435696:SSL_routines:OPENSSL_internal:UNSUPPORTED_PROTOCOL"},
+            {"route": '["tunnel", "intercept"]', "tls": "TLS_error:|1:SSL_routines:UNSUPPORTED_PROTOCOL"},
             "HandshakeFailed",
         ),
         ({"route": '["tunnel", "intercept"]', "tls": "TLS_error:|1:SSL_routines:TLSV1_ALERT_UNKNOWN_CA"}, "ClientRefusedCertificate"),
@@ -170,6 +171,11 @@ def test_a_host_that_cannot_be_reached_is_no_refusal():
 def test_a_connection_that_was_refused_unread():
     record = refused_at_the_door("NotHttp1", datetime(2026, 1, 2, 3, 4, 5, 6_789, tzinfo=UTC))
     assert (record.time, record.verdict, record.reason) == ("2026-01-02T03:04:05.006Z", "blocked", "NotHttp1")
+
+
+@pytest.mark.parametrize("acted", ["x", "[]", "1", "null", '{"s": 1}', '{"s": "no rule"}'])
+def test_an_odd_list_of_actions_is_not_a_crash(acted):
+    assert one(line(acted=acted)).rules == ()
 
 
 @pytest.mark.parametrize("text", ["", "no JSON", "[]", "1", '{"chain":', "null"])
