@@ -12,6 +12,7 @@ from dataplane.compile import Plan
 from dataplane.entries import Context
 from dataplane.hosts import HostRule, RuleIndex
 from dataplane.interception import Handling, HostPlan
+from dataplane.mutations import LEAVES
 from dataplane.routes import fits
 from dataplane.secrets import Layout
 from policy.program import Match, Rule
@@ -42,7 +43,7 @@ def too_many_slots(plan: Plan) -> Iterator[Overfull]:
 
 def overfull(plan: Plan, host: HostPlan, covering: tuple[HostRule, ...], scheme: str) -> Overfull | None:
     rules = [found for rule in covering if (found := rule.for_scheme(scheme))]
-    acting = [found.rule for found in rules if found.rule.headers or found.rule.token]
+    acting = [found.rule for found in rules if changes_headers(found.rule)]
     # A header takes two slots at most, so that few hosts need a closer look.
     if 2 * len({name for rule in acting for name in written(rule)}) <= names.SLOTS:
         return None
@@ -50,6 +51,10 @@ def overfull(plan: Plan, host: HostPlan, covering: tuple[HostRule, ...], scheme:
     available = frozenset(rule.id for rule in acting)
     context = Context(scheme=scheme, layout=Layout(directory=""), available=available, escaped_slash_hosts=escaped)
     return None if fits(host.pattern, rules, context) else Overfull(host=host, scheme=scheme, last=acting[-1])
+
+
+def changes_headers(rule: Rule) -> bool:
+    return bool(rule.headers or rule.token)
 
 
 def written(rule: Rule) -> Iterator[str]:
@@ -67,9 +72,31 @@ def policy_size(plan: Plan) -> int:
 
 
 def host_size(rules: tuple[HostRule, ...]) -> int:
-    """Header changes are written once for each way out: after all rules, and at each bypass."""
+    """Header changes are written once for each way out, after all rules and at each bypass, and more often where they share slots."""
     ways = 1 + sum(host_rule.rule.bypass for host_rule in rules)
-    return sum(conditions(found) * (1 if found.rule.terminal or found.rule.mcp else ways) for found in rules)
+    changes = [found for found in rules if changes_headers(found.rule)]
+    others = sum(conditions(found) for found in rules if not changes_headers(found.rule))
+    # Three outcomes of a shared slot are about as much text as one condition more.
+    return others + sum(map(conditions, changes)) * ways * (1 + outcomes_shared(changes) // 3)
+
+
+def outcomes_shared(changes: list[HostRule]) -> int:
+    """How many outcomes a slot must have for these to fit, from which rules write which headers alone."""
+    writers: dict[str, tuple[int, ...]] = {}
+    for number, found in enumerate(changes):
+        for name in written(found.rule):
+            writers[name] = (*writers.get(name, ()), number)
+    outcomes = [len(group) + 1 for group in dict.fromkeys(writers.values())]
+    return next((most for most in LEAVES if slots_taken(outcomes, most) <= names.SLOTS), LEAVES[-1])
+
+
+def slots_taken(outcomes: list[int], most: int) -> int:
+    taken, leaves = 0, 0
+    for number in outcomes:
+        if not taken or leaves * number > most:
+            taken, leaves = taken + 1, 1
+        leaves *= number
+    return taken
 
 
 def conditions(host_rule: HostRule) -> int:

@@ -60,3 +60,8 @@ def test_header_changes_count_for_each_way_out() -> None:
 
 def test_a_thousand_hosts_of_their_own_are_far_from_the_limit() -> None:
     assert policy_size(plan(*(block(f"r{n}", f"h{n}.test") for n in range(1000)))) == 1000 < limits.LARGEST / 10
+
+
+def test_header_changes_that_share_slots_count_for_what_they_are_written_out_to() -> None:
+    sizes = [policy_size(stamps(number)) for number in (SLOTS, SLOTS + 1, 2 * SLOTS + 1, 4 * SLOTS + 1)]
+    assert sizes == [SLOTS, 2 * (SLOTS + 1), 6 * (2 * SLOTS + 1), 22 * (4 * SLOTS + 1)]
