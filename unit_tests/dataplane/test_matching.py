@@ -71,7 +71,7 @@ def test_a_port_that_is_not_named_is_the_schemes():
 def test_a_credential_needs_its_when_and_goes_on_no_method_that_echoes():
     """The header must be there, not empty, and match; TRACE and TRACK get nothing, in any case."""
     when = When(header="x", match=StringMatch(kind=MatchKind.REGEX, value="^p|^$"))
-    condition = credential_condition(True, when)  # noqa: FBT003
+    condition = credential_condition(True, when)
     assert holds(condition, {":method": "GET", "x": "p1"})
     for headers in ({":method": "GET"}, {":method": "GET", "x": ""}, {":method": "trace", "x": "p"}, {":method": "TRACK", "x": "p"}):
         assert not holds(condition, headers)

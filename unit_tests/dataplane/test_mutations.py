@@ -14,8 +14,18 @@ from dataplane.mutations import Acting, TooManySlotsError, chunks, groups, readi
 from dataplane.secrets import Layout
 from policy.domains import DomainPattern
 from policy.evaluate import evaluate
-from policy.program import HeaderManipulation, Match, NamedMatch, Profile, ProfileRef, Rule, SecretKeyRef, Selection
-from policy.program import TokenTransformation, ValueTemplate
+from policy.program import (
+    HeaderManipulation,
+    Match,
+    NamedMatch,
+    Profile,
+    ProfileRef,
+    Rule,
+    SecretKeyRef,
+    Selection,
+    TokenTransformation,
+    ValueTemplate,
+)
 from policy.request import RawRequest
 from policy.selectors import LabelSelector
 from policy.strings import MatchKind, StringMatch
