@@ -38,7 +38,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Directory (or one file) of manifests.")]
+Directory = Annotated[Path, typer.Argument(metavar="DIR", readable=False, help="Directory (or one file) of manifests.")]
 Template = Annotated[
     str | None, typer.Option("--template", metavar="NAME", help="Judge as the pods of this SandboxTemplate (NAME or NAMESPACE/NAME).")
 ]
@@ -62,9 +62,11 @@ def run(
     namespace: Namespace = "default",
     resolve: Resolve = None,
     upstream_ca: Annotated[
-        Path | None, typer.Option("--upstream-ca", metavar="FILE", help="Also trust these CA certificates upstream.")
+        Path | None, typer.Option("--upstream-ca", metavar="FILE", readable=False, help="Also trust these CA certificates upstream.")
     ] = None,
-    audit: Annotated[Path | None, typer.Option("--audit", metavar="FILE", help="Append one JSON line per request to FILE.")] = None,
+    audit: Annotated[
+        Path | None, typer.Option("--audit", metavar="FILE", readable=False, help="Append one JSON line per request to FILE.")
+    ] = None,
     isolate: Annotated[bool, typer.Option("--isolate/--no-isolate", help="On Linux: nothing leaves but through Envoy.")] = True,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Where to listen without isolation; 0 chooses.")] = 0,
     concurrency: Annotated[int, typer.Option("--concurrency", min=1, max=64, help="Envoy's worker threads.")] = 2,
@@ -111,7 +113,10 @@ def explain(
     ] = None,
     body: Annotated[str, typer.Option("--body", help="Its body.")] = "",
     requests: Annotated[
-        Path | None, typer.Option("--requests", metavar="FILE", help="One JSON request a line ('-': standard input); answers one a line.")
+        Path | None,
+        typer.Option(
+            "--requests", metavar="FILE", readable=False, help="One JSON request a line ('-': standard input); answers one a line."
+        ),
     ] = None,
     template: Template = None,
     labels: Labels = "",
@@ -142,7 +147,7 @@ def explain(
 @app.command()
 def render(
     directory: Directory,
-    out: Annotated[Path, typer.Option("--out", metavar="OUT", help="Directory to write to; made if it is not there.")],
+    out: Annotated[Path, typer.Option("--out", metavar="OUT", readable=False, help="Directory to write to; made if it is not there.")],
     template: Template = None,
     labels: Labels = "",
     namespace: Namespace = "default",

@@ -72,7 +72,7 @@ async def isolated(session: Session) -> int:
         )
     )
     if isinstance(launched, Unsupported):
-        raise RunError(f"{launched.reason} Or run with --no-isolate: then a program that ignores the proxy variables goes past the policy.")
+        raise RunError(launched.reason)
     if isinstance(launched, NotStarted):
         raise RunError(launched.message, launched.exit_code)
     try:
