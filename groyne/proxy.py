@@ -16,7 +16,7 @@ from pathlib import Path
 from dataplane.compile import Configuration, Options, Plan, compile_envoy, make_plan
 from dataplane.secrets import CREDENTIAL_FILE, withdrawn
 from groyne import clock
-from groyne.envoy import Envoy, EnvoyError
+from groyne.envoy import Envoy, EnvoyError, reading_time
 from groyne.placeholders import guards_for
 from groyne.rundir import RunDirectory
 from groyne.trust import NO_HOST, Trust
@@ -79,12 +79,13 @@ class Proxy:
         self._rejected = await self.envoy.rejected_updates()
 
     async def in_force(self) -> bool:
-        """Waits until Envoy obeys what was written; False where it refused it, or did not take it within 3 s."""
+        """Waits until Envoy obeys what was written; False where it refused it, or did not take it in time."""
         if self.envoy is None:
             return False
-        wanted = {json.loads(text)["version_info"] for name, text in self._written.items() if name.startswith("rds-")}
+        tables = [text for name, text in self._written.items() if name.startswith("rds-")]
+        wanted = {json.loads(text)["version_info"] for text in tables}
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(TAKEN_WITHIN):
+            async with asyncio.timeout(TAKEN_WITHIN + reading_time(sum(map(len, tables)))):
                 while not wanted <= await self.envoy.route_versions():  # noqa: ASYNC110 - Envoy announces nothing
                     await asyncio.sleep(ASK_EVERY)
         taken = wanted <= await self.envoy.route_versions()

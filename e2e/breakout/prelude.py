@@ -49,7 +49,7 @@ def cover(world):
 
 
 def read(path):
-    return open(path, "rb").read()  # noqa: PTH123
+    return open(path, "rb").read()
 
 
 def talk(family, address, kind=socket.SOCK_STREAM):

@@ -16,7 +16,7 @@ TIMEOUT = 20
 
 
 def main() -> None:
-    with open(sys.argv[1], encoding="utf-8") as file:  # noqa: PTH123
+    with open(sys.argv[1], encoding="utf-8") as file:
         for number, request in enumerate(json.load(file)):
             print(json.dumps({"number": number, **send(request)}), flush=True)
 

@@ -69,5 +69,5 @@ def test_a_directory_counts_as_a_home_for_sockets_only_if_it_has_nothing_else(bo
     (bound.parent / "notes").touch()
     assert not only_sockets(str(bound.parent))
     assert not only_sockets(str(bound))
-    os.mkdir(bound.parent / "empty")  # noqa: PTH102
+    os.mkdir(bound.parent / "empty")
     assert not only_sockets(str(bound.parent / "empty"))
