@@ -102,7 +102,9 @@ class Explainer:
         """A request that Envoy reads, in the clear or inside an intercepted tunnel."""
         request = normalise(raw, escaped_slash_hosts(self._selection))
         if isinstance(request, Malformed):
-            return self._answered(raw, malformed(request), raw, detail=request.detail, intercepted=bool(tunnel), because=because)
+            return self._answered(
+                raw, malformed(request), hosts_joined(raw), detail=request.detail, intercepted=bool(tunnel), because=because
+            )
         verdict = self._address(request)
         if tunnel and request.host != tunnel:
             verdict = Verdict(outcome=Outcome.BLOCKED, status=421, reason="HostMismatch")
@@ -151,6 +153,12 @@ def connect_around(raw: RawRequest) -> RawRequest:
     else:
         authority = raw.authority if ":" in raw.authority.rpartition("]")[2] else raw.authority + ":443"
     return RawRequest(method=CONNECT, scheme="http", authority=authority, path="")
+
+
+def hosts_joined(raw: RawRequest) -> RawRequest:
+    """As Envoy shows a request with several Host lines."""
+    more = (value.strip(" \t") for name, value in raw.headers if name.lower() == "host")
+    return replace(raw, authority=",".join((raw.authority, *more)))
 
 
 def malformed(found: Malformed) -> Verdict:
