@@ -151,9 +151,28 @@ def refused_each(laptop: Laptop, attempts: Mapping[str, Attempt], *statuses: int
     for name, attempt in attempts.items():
         seen[name] = attempt(laptop)
         assert seen[name].status in (statuses or (403,)), (name, str(seen[name]))
+    return _refused(laptop, mark, seen)
+
+
+def refused_inside(laptop: Laptop, tunnels: Mapping[str, tuple[str, bytes]]) -> list[Record]:
+    """`refused` for bytes inside tunnels that are opened: all at once, because Envoy takes a second to let go of such a client."""
+    mark = laptop.mark()
+    streams = {}
+    for name, (authority, data) in tunnels.items():
+        streams[name], opened = laptop.tunnel(authority)
+        assert opened.status == 200, (name, str(opened))
+        streams[name].send(data)
+    seen = {name: stream.rest() for name, stream in streams.items()}
+    for name, stream in streams.items():
+        stream.close()
+        assert stream.ended in ("closed", "reset"), (name, str(seen[name]))
+    return _refused(laptop, mark, seen)
+
+
+def _refused(laptop: Laptop, mark: Mark, seen: Mapping[str, Seen]) -> list[Record]:
     happened = laptop.since(mark)
-    assert not happened.visits, (list(attempts), happened.visits)
-    assert len(happened.records) == len(attempts), (list(attempts), [str(each) for each in seen.values()], happened.records)
+    assert not happened.visits, (list(seen), happened.visits)
+    assert len(happened.records) == len(seen), ({name: str(each) for name, each in seen.items()}, happened.records)
     for record in happened.records:
         assert record["verdict"] == "blocked", record
         assert record["rules"] or record["reason"], record
