@@ -26,13 +26,15 @@ INSIDE_PORT = 15080
 AUDIT_INTERVAL = 0.2
 FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT, signal.SIGQUIT)
 KEYS = (signal.SIGINT, signal.SIGQUIT)
+ENDING = (signal.SIGTERM, signal.SIGHUP)
 Announce = Callable[[dict[str, str]], None]
 
 
 async def run(spec: RunSpec, announce: Announce) -> tuple[int, Audit]:
-    """The command's exit code and what happened. Raises RunError. Without a command, serves until SIGINT or SIGTERM."""
+    """The command's exit code and what happened. Raises RunError. Without a command, serves until SIGINT, SIGTERM or SIGHUP."""
     try:
-        return await _run(spec, announce)
+        with ending():
+            return await _run(spec, announce)
     except ExceptionGroup as group:
         raise _first(group) from None
 
@@ -46,6 +48,30 @@ async def _run(spec: RunSpec, announce: Announce) -> tuple[int, Audit]:
         else:
             code = await advisory(session)
     return code, session.audit
+
+
+@contextmanager
+def ending() -> Iterator[None]:
+    """A signal that comes before the command is there, or after it, ends Groyne too, but with the run directory removed."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    came: list[signal.Signals] = []
+
+    def end(number: signal.Signals) -> None:
+        came.append(number)
+        if task:
+            task.cancel()
+
+    for number in ENDING:
+        loop.add_signal_handler(number, end, number)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not came:
+            raise
+        raise RunError(f"ended by {came[0].name}", 128 + came[0]) from None
+    finally:
+        for number in ENDING:
+            loop.remove_signal_handler(number)
 
 
 def _first(group: ExceptionGroup[Exception]) -> Exception:
@@ -117,11 +143,11 @@ async def serve(session: Session, announce: Announce) -> int:
     """No command: a proxy on this machine's loopback until it is interrupted."""
     relay = await loopback_relay(session)
     env = environment(session, f"http://127.0.0.1:{relay.addresses[0][1]}", isolated=False)
-    announce({name: value for name, value in env.items() if session.spec.environ.get(name) != value})
     done = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, *ENDING):
         loop.add_signal_handler(number, done.set)
+    announce({name: value for name, value in env.items() if session.spec.environ.get(name) != value})
     async with attending(session, relay):
         await done.wait()
     return output.Exit.OK
@@ -194,6 +220,12 @@ def forwarding(send: Callable[[int], None]) -> Iterator[None]:
     finally:
         for number in FORWARDED:
             loop.remove_signal_handler(number)
+        for number in ENDING:
+            loop.add_signal_handler(number, _ending_already)
+
+
+def _ending_already() -> None:
+    """The command is gone and Groyne removes what it wrote: it ends by itself, with the command's exit code."""
 
 
 def _forward(send: Callable[[int], None], number: int) -> None:
