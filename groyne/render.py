@@ -14,6 +14,8 @@ from crds import SandboxTemplate
 from crds.annotations import read as read_annotations
 from dataplane.clusters import ROOTS_FILE
 from dataplane.compile import Options, Pair, compile_envoy, make_plan
+from dataplane.listeners import DnsCache
+from dataplane.literals import NOT_PUBLIC_RANGES
 from dataplane.secrets import Layout
 from groyne import clock, output
 from groyne.credentials import refused
@@ -49,7 +51,12 @@ def render_to(workspace: Workspace, out: Path, *, reveal: bool) -> list[str]:
 def envoy_files(workspace: Workspace, out: Path, *, reveal: bool) -> dict[str, str]:
     """Envoy can be started on them as they are, where values were asked for: `envoy -c OUT/envoy/bootstrap.json`."""
     directory = (out / "envoy").absolute()
-    options = Options(layout=Layout(directory=str(directory)), address=LISTEN, admin_socket=str(directory / "admin.sock"))
+    options = Options(
+        layout=Layout(directory=str(directory)),
+        address=LISTEN,
+        admin_socket=str(directory / "admin.sock"),
+        dns=DnsCache(refused=NOT_PUBLIC_RANGES),
+    )
     plan = make_plan(workspace.selection, workspace.template_passthrough)
     try:
         trust = trust_of(workspace, clock.now())

@@ -64,3 +64,23 @@ def test_a_ca_that_cannot_be_used_writes_nothing(tmp_path):
     with pytest.raises(RenderError, match="CA Secret default/company"):
         render_to(found, tmp_path / "out", reveal=False)
     assert not (tmp_path / "out").exists()
+
+
+def test_names_lead_to_no_private_address_in_the_rendered_configuration_either(found, tmp_path):
+    """There is no resolver of ours before this Envoy: it judges the addresses itself."""
+    render_to(found, tmp_path / "out", reveal=True)
+    for name in ("lds.json", "cds.json"):
+        caches = caches_in(json.loads((tmp_path / "out" / "envoy" / name).read_text()))
+        assert caches
+        for cache in caches:
+            ranges = {f"{each['address_prefix']}/{each['prefix_len']}" for each in cache["resolved_address_filter"]["ranges"]}
+            assert {"127.0.0.0/8", "10.0.0.0/8", "169.254.0.0/16"} <= ranges
+
+
+def caches_in(value):
+    if isinstance(value, list):
+        return [cache for each in value for cache in caches_in(each)]
+    if not isinstance(value, dict):
+        return []
+    own = [value["dns_cache_config"]] if "dns_cache_config" in value else []
+    return own + [cache for each in value.values() for cache in caches_in(each)]
