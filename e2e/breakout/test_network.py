@@ -201,6 +201,33 @@ def test_an_address_with_an_allowed_name_in_tls(lax: Laptop, deny: Laptop) -> No
     refused(lax, attempt, 0)
 
 
+def test_an_allowance_for_a_private_address_is_for_that_host_and_port(outside: World) -> None:
+    """`--resolve` opens one door: not the same address under other names, nor other ports of it."""
+    token = canary()
+    options = ("--resolve", "pinned.ok.test:8081:127.0.0.1", "--resolve", "127.0.0.1:8082:127.0.0.1")
+    outside.rename("rebound.test", "127.0.0.1")
+    with laptop(outside, "pinned", policies.files(policies.OPEN, token), token, *options) as running:
+        for url in ("http://pinned.ok.test:8081/", "http://PINNED.ok.test.:8081/", "http://127.0.0.1:8082/"):
+            allowed(running, get(url), "host")
+        forbidden = (
+            "pinned.ok.test", "pinned.ok.test:8082", "pinned.ok.test:443", "x.pinned.ok.test:8081", "127.0.0.1:8081", "127.0.0.1", "127.1:8082",
+            "[::1]:8082", "[::ffff:127.0.0.1]:8082", "127.0.0.2:8082", "localhost:8082", "rebound.test:8081", "rebound.test:8082", "evil.test:8081",
+        )  # fmt: skip
+        refused_each(running, {host: get(f"http://{host}/") for host in forbidden}, 403, 400)
+        refused_each(running, {host: origin(host) for host in forbidden}, 403, 400)
+        tunnels = [
+            host for host in forbidden if ":" in host and host not in ("rebound.test:8081", "rebound.test:8082", "x.pinned.ok.test:8081")
+        ]
+        refused_each(running, {host: connect(host) for host in tunnels if not host.startswith("localhost")}, 403, 400)
+        names = ("rebound.test", "localhost", "x.pinned.ok.test")
+        refused_inside(running, {name: (f"{name}:8082", client_hello(name)) for name in names})
+        # What was allowed before one request on a connection is not allowed before the next.
+        stream = running.proxy().send(request("http://pinned.ok.test:8081/", "pinned.ok.test"))
+        assert stream.answer().status == 200
+        assert stream.send(request("http://pinned.ok.test:8082/", "pinned.ok.test")).answer().status == 403
+        stream.close()
+
+
 FOREIGN = {
     "a TLS hello": client_hello("evil.test"), "an SSH banner": b"SSH-2.0-x\r\n",
     "SOCKS 4": b"\x04\x01\x01\xbb\xc0\x1f\xc4\x42\x00", "SOCKS 5": b"\x05\x01\x00",

@@ -9,7 +9,7 @@ import pytest
 from e2e.breakout.hello import client_hello
 from e2e.breakout.laptop import Attempt, Laptop, allowed, leaks, refused, refused_each, refused_inside
 from e2e.breakout.raw import Handshake, Seen, Stream, request, secure
-from e2e.breakout.world import NET, NET6
+from e2e.breakout.world import NET, NET6, ROOT
 
 pytest_plugins = ("e2e.breakout.fixtures",)
 pytestmark = pytest.mark.envoy
@@ -253,6 +253,13 @@ def test_a_wildcard_is_any_depth(deny: Laptop) -> None:
 def test_a_wildcard_is_not_its_apex_nor_a_look_alike(deny: Laptop) -> None:
     hosts = ("wild.ok.test", "xwild.ok.test", "a.xwild.ok.test", "wild.ok.test.evil.test")
     refused_each(deny, {host: over_tls(f"{host}:443", host, request("/", host)) for host in hosts})
+
+
+def test_what_cannot_be_closed_is_written_down() -> None:
+    """Fronting behind an end-to-end name, the inner name of an encrypted hello, deep names under a wildcard, echoed credentials."""
+    text = (ROOT / "docs" / "security.md").read_text()
+    for limit in ("Fronting on end-to-end hosts.", "Encrypted Client Hello.", "under an intercepted wildcard.", "Echo endpoints."):
+        assert limit in text
 
 
 def test_the_credential_was_nowhere_but_at_its_host(deny: Laptop, lax: Laptop) -> None:

@@ -61,7 +61,7 @@ SERVERS = (
     Server(name="evil", addresses=(f"{NET}.66", f"{NET6}:66"), names=("evil.test",), ports=ALL_PORTS),
     Server(name="metadata", addresses=("169.254.169.254",), names=("metadata.internal",)),
     Server(name="cluster", addresses=("10.96.0.1",)),
-    Server(name="host", addresses=("127.0.0.1", "::1")),
+    Server(name="host", addresses=("127.0.0.1", "::1"), ports=(80, 443, 8081, 8082)),
 )  # fmt: skip
 PRIVATE = ("metadata", "cluster", "host")
 HOSTS = "127.0.0.1 localhost\n::1 localhost ip6-localhost\n169.254.169.254 metadata.machine\n10.96.0.1 kubernetes.machine\n"
