@@ -8,6 +8,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Iterable
+from importlib.metadata import version
 from io import TextIOWrapper
 from pathlib import Path
 from shlex import quote
@@ -31,7 +32,6 @@ from groyne.workspace import Who, Workspace, nothing_holds, read_workspace
 
 app = typer.Typer(
     name="groyne",
-    help="Keeps what is in an AI-agent sandbox in the sandbox: one SecurityProfile, enforced by Envoy.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -49,6 +49,19 @@ Resolve = Annotated[
     list[str] | None,
     typer.Option("--resolve", metavar="HOST:PORT:ADDR", help="Dial ADDR for HOST:PORT, also if private; may be repeated."),
 ]
+
+
+def show_version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"groyne {version('groyne')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def groyne(
+    _: Annotated[bool, typer.Option("--version", is_eager=True, callback=show_version, help="Show the version and exit.")] = False,
+) -> None:
+    """Keeps what is in an AI-agent sandbox in the sandbox: one SecurityProfile, enforced by Envoy."""
 
 
 @app.command()

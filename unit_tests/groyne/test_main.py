@@ -1,6 +1,7 @@
 """The command line itself: options that cannot be meant, exit codes, and errors that quote nothing."""
 
 import json
+from importlib.metadata import version
 
 import pytest
 from typer.testing import CliRunner
@@ -129,3 +130,8 @@ def test_what_nobody_foresaw_is_a_sentence_that_quotes_nothing(monkeypatch, caps
 
 def test_an_interrupt_is_no_error(monkeypatch, capsys):
     assert internal_error(monkeypatch, capsys, KeyboardInterrupt()) == (Exit.INTERRUPTED, "")
+
+
+def test_the_version_is_the_installed_package_s():
+    done = groyne("--version")
+    assert (done.exit_code, done.stdout) == (0, f"groyne {version('groyne')}\n")
