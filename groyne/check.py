@@ -45,9 +45,14 @@ def check(directory: Path, kind: Output) -> Exit:
         output.print_json([located.as_json() for located in problems])
     else:
         output.print_problems(problems, output.errors())
-        counted = f"{len(workspace.manifests.profiles)} profiles, {len(workspace.manifests.files)} files"
-        output.say(f"groyne: {counted}: {len(failing)} problems to mend, {len(problems) - len(failing)} notes")
+        manifests, notes = workspace.manifests, len(problems) - len(failing)
+        read = f"{counted(len(manifests.profiles), 'profile')}, {counted(len(manifests.files), 'file')}"
+        output.say(f"groyne: {read}: {counted(len(failing), 'problem')} to mend, {counted(notes, 'note')}")
     return Exit.PROBLEMS if failing else Exit.OK
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def read_with_progress(directory: Path) -> Workspace:

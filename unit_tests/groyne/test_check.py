@@ -106,7 +106,7 @@ def test_text_is_one_line_a_problem_and_a_count(tmp_path, capsys):
     assert (code, out) == (Exit.PROBLEMS, "")
     *lines, count = err.splitlines()
     assert all(line.startswith(f"{tmp_path}/policy.yaml:1: ") for line in lines)
-    assert count == "groyne: 1 profiles, 1 files: 1 problems to mend, 0 notes"
+    assert count == "groyne: 1 profile, 1 file: 1 problem to mend, 0 notes"
 
 
 def test_values_of_secrets_are_in_no_output(tmp_path, capsys):
