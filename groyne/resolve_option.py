@@ -67,6 +67,8 @@ def _without_brackets(text: str) -> str:
 
 
 def _address(text: str) -> str | None:
+    if "%" in text:  # a zone, which no DNS answer can carry
+        return None
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:

@@ -17,7 +17,7 @@ def naive(authority):
     """The rule as one would say it, without a regular expression."""
     if authority.startswith("["):
         host, bracket, port = authority[1:].partition("]")
-        return bool(bracket) and is_ip(host, 6) and host.lower() == canonical_ip(host) and naive_port(port)
+        return bool(bracket) and "%" not in host and is_ip(host, 6) and host.lower() == canonical_ip(host) and naive_port(port)
     host, colon, port = authority.partition(":")
     return naive_host(host) and naive_port(colon + port)
 
@@ -109,6 +109,7 @@ def test_other_spellings_of_an_address_are_refused(address):
 
 @given(st.one_of(TEXT, TEXT.map("[{}]".format), ADDRESS, SPARSE.map("[{}]".format), st.text(alphabet=string.printable, max_size=8)))
 @example("[::]")
+@example("[::%0]")
 @example("[1:2:3:4:5:6:7::]")
 @example("[1:2:3:4:5:6:7::8]")
 @example("0x7g.0x7g")
