@@ -15,7 +15,7 @@ _INFORMATION = frozenset({"UnknownKind", "KustomizationSkipped"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocatedProblem:
-    """`kind`, `namespace` and `name` are empty as far as they are not known."""
+    """`kind`, `namespace` and `name` are empty as far as they are not known, `file` if its object is in force but no longer there."""
 
     problem: Problem
     file: str
@@ -53,7 +53,7 @@ class LocatedProblem:
     def __str__(self) -> str:
         whose = f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
         subject = " ".join(filter(None, (whose.strip(), self.problem.field)))
-        head = f"{self.file}:{self.line}: {self.severity}: "
+        head = f"{self.file}:{self.line}: {self.severity}: " if self.file else f"{self.severity}: "
         return _printable(
             f"{head}{subject}: {self.problem.message} [{self.problem.reason}]"
             if subject
