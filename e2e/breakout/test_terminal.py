@@ -3,6 +3,7 @@
 import os
 import pty
 import select
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +46,9 @@ class Terminal:
 def at_terminal(wall: Wall, argv: list[str]) -> Iterator[Terminal]:
     pid, descriptor = pty.fork()
     if pid == 0:
+        # A run in the background ignores what the terminal's keys send, and so would everything that it starts.
+        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
         if wall.user.uid is not None:
             os.setgroups([])
             os.setgid(wall.user.uid)
