@@ -36,6 +36,12 @@ MAX_NOMINATED = 9
 
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*\Z")
+_REFERER = re.compile(
+    r"[A-Za-z][A-Za-z0-9+.-]*://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:[/?][\x21\x22\x24-\x7e]*)?"
+    r"|[A-Za-z0-9!$%&'()*+,.;=?@_~-]*(?:/[A-Za-z0-9!$%&'()*+,./:;=?@_~-]*)?"
+)
+"""A URL, or a reference relative to one, without user and fragment: Envoy drops a referer that is anything else."""
+
 _HOST_HTTP2 = re.compile(r"[A-Za-z0-9.~!$&'()*+,;=:%\[\]_-]+\Z")
 _UNTOUCHABLE = frozenset({"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"})
 _NOT_NOMINATED = frozenset({"close", "http2-settings", "te"})
@@ -54,7 +60,11 @@ def joined_headers(raw: RawRequest) -> tuple[tuple[str, str], ...] | Malformed:
     if isinstance(dropped, Malformed):
         return dropped
     joined = {name: _joined(name, values, http2=raw.http2) for name, values in lines.items() if name not in dropped}
-    return tuple((name, value) for name, value in joined.items() if value is not None)
+    return tuple((name, value) for name, value in joined.items() if value is not None and not _lost(name, value))
+
+
+def _lost(name: str, value: str) -> bool:
+    return name == "referer" and not _REFERER.fullmatch(value)
 
 
 def _joined(name: str, values: list[str], *, http2: bool) -> str | None:
@@ -72,6 +82,9 @@ def _dropped(lines: dict[str, list[str]], raw: RawRequest) -> frozenset[str] | M
             return _malformed("a host header beside :authority that names no host, or more than one")
         return HOP_BY_HOP | {"host"}
     nominated = [token for line in lines.get("connection", ()) for part in line.split(",") if (token := part.strip(" \t").lower())]
+    if "upgrade" in nominated and any(value.lower() == "websocket" for value in lines.get("upgrade", ())):
+        # The Connection header goes on with the upgrade, and what it names with it.
+        nominated = []
     # An absolute target brings the host anew.
     untouchable = _UNTOUCHABLE | {"host"} if raw.path.startswith("/") else _UNTOUCHABLE
     if len(nominated) > MAX_NOMINATED or any(token in untouchable or token.startswith(":") for token in nominated):

@@ -47,7 +47,7 @@ def escaped(text: bytes) -> bytes:
     return text.replace(b"tools/call", b"tools\\/c\\u0061ll", 1)
 
 
-def nested(text: bytes) -> bytes:  # noqa: ARG001 - one of many
+def nested(text: bytes) -> bytes:
     return b'{"method": "tools/call", "params": {"name": "read_file", "a": ' + b"[" * 70 + b"]" * 70 + b"}}"
 
 

@@ -36,6 +36,7 @@ class Sent:
     raw: RawRequest
     connect: str = ""
     server_name: str = ""
+    chunked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +67,7 @@ def send(port: int, sent: Sent) -> Answer:
             if refused:
                 return refused
             wrapped = sock if sent.transport is Transport.PLAIN else stack.enter_context(secured(sock, sent))
-            return exchange_http2(wrapped, sent.raw) if sent.raw.http2 else exchange_http1(wrapped, sent.raw)
+            return exchange_http2(wrapped, sent.raw) if sent.raw.http2 else exchange_http1(wrapped, sent.raw, chunked=sent.chunked)
         except (OSError, Gone, h2.exceptions.ProtocolError) as error:
             return Answer(status=None, note=f"{type(error).__name__}: {error}")
 
@@ -95,12 +96,19 @@ def secured(sock: socket.socket, sent: Sent) -> ssl.SSLSocket:
     return context_for(sent.transport).wrap_socket(sock, server_hostname=sent.server_name or None)
 
 
-def exchange_http1(sock: socket.socket, raw: RawRequest) -> Answer:
+def exchange_http1(sock: socket.socket, raw: RawRequest, *, chunked: bool) -> Answer:
     lines = [f"{raw.method} {raw.path} HTTP/1.1", f"Host: {raw.authority}", *(f"{name}: {value}" for name, value in raw.headers)]
-    sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1") + raw.body)
+    sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1") + (in_chunks(raw.body) if chunked else raw.body))
     head, rest = read_head(sock)
     status, headers = parsed_head(head)
     return Answer(status=status, headers=headers, body=b"" if raw.method == "HEAD" else read_body(sock, rest, headers))
+
+
+def in_chunks(body: bytes) -> bytes:
+    """Two chunks, so that what is read must be put together."""
+    half = len(body) // 2
+    pieces = [piece for piece in (body[:half], body[half:]) if piece]
+    return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
 
 
 def read_head(sock: socket.socket) -> tuple[str, bytes]:

@@ -121,15 +121,16 @@ def actions(random: Random, kind: str) -> Manifest:
     return {key: value for each in sorted(kinds) for key, value in ACTION[each](random).items()}
 
 
-def bypass(random: Random) -> Manifest:  # noqa: ARG001 - one of several
+def bypass(random: Random) -> Manifest:
     return {"bypass": True}
 
 
 def block(random: Random) -> Manifest:
     found: Manifest = {}
     if random.random() < 0.6:
-        found["statusCode"] = random.choice((200, 403, 404, 429, 451, 503, 599))
-    if (body := random.choice(words.BODIES)) is not None:
+        found["statusCode"] = random.choice((200, 204, 302, 304, 403, 404, 429, 451, 503, 599))
+    body = random.choice(words.BODIES)
+    if body is not None and found.get("statusCode") not in {204, 304}:
         found["body"] = body
     return {"block": found}
 
@@ -148,7 +149,7 @@ def token(random: Random) -> Manifest:
         api_key["targetHeader"] = random.choice(("Authorization", "X-Key", "x-a", "x-new"))
     if random.random() < 0.35:
         header = random.choice(("Authorization", "x-a", "x-b", "X-Key"))
-        api_key["when"] = {"header": header, "pattern": random.choice(tuple(words.VALUE_REGEXES))}
+        api_key["when"] = {"header": header, "pattern": random.choice([*filter(None, words.VALUE_REGEXES), "Bearer __PLACEHOLDER__"])}
     found: Manifest = {"type": "ApiKey", "credentialRef": {"secret": {"name": secret}}, "apiKey": api_key}
     if random.random() < 0.5:
         found["failStrategy"] = random.choice(("Allow", "Block", "Ignore"))

@@ -80,7 +80,7 @@ def without_one(tree: Any) -> Iterator[Any]:
 def smaller_requests(sent: Sent) -> Iterator[Sent]:
     raw = sent.raw
     for at in range(len(raw.headers)):
-        if raw.headers[at][0] != "content-length":
+        if raw.headers[at][0] not in {"content-length", "transfer-encoding"}:
             yield replace(sent, raw=replace(raw, headers=raw.headers[:at] + raw.headers[at + 1 :]))
     path, mark, query = raw.path.partition("?")
     if mark:
@@ -89,8 +89,8 @@ def smaller_requests(sent: Sent) -> Iterator[Sent]:
             rest = "&".join(pieces[:at] + pieces[at + 1 :])
             yield replace(sent, raw=replace(raw, path=f"{path}?{rest}" if rest else path))
     if raw.body:
-        headers = tuple(pair for pair in raw.headers if pair[0] != "content-length")
-        yield replace(sent, raw=replace(raw, body=b"", headers=headers))
+        headers = tuple(pair for pair in raw.headers if pair[0] not in {"content-length", "transfer-encoding"})
+        yield replace(sent, chunked=False, raw=replace(raw, body=b"", headers=headers))
     if raw.method != "GET":
         yield replace(sent, raw=replace(raw, method="GET"))
 

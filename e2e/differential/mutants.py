@@ -88,7 +88,7 @@ def port_default() -> AbstractContextManager[object]:
 def when_ignored() -> AbstractContextManager[object]:
     """A credential is put in whatever `when` says."""
     real = matching.credential_condition
-    broken = lambda condition, when: real(condition, None)  # noqa: ARG005, E731
+    broken = lambda condition, when: real(condition, None)  # noqa: E731
     return several(patch.object(mutations, "credential_condition", broken), patch.object(routes, "credential_condition", broken))
 
 

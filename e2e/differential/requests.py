@@ -38,6 +38,8 @@ class Draft:
     host_line: str | None = None
     """The Host line beside an absolute target."""
     origin_form: bool = False
+    chunked: bool = False
+    upgrade: bool = False
 
     @property
     def scheme(self) -> str:
@@ -154,7 +156,7 @@ def spoil_port(random: Random, draft: Draft) -> None:
     draft.port = random.choice((*words.PORTS, DEFAULT_PORT[draft.scheme]))
 
 
-def spoil_dot(random: Random, draft: Draft) -> None:  # noqa: ARG001 - one of many
+def spoil_dot(random: Random, draft: Draft) -> None:
     draft.authority = authority_of(draft.shown_host + ".", draft.port)
 
 
@@ -191,7 +193,7 @@ def spoil_host_line(random: Random, draft: Draft) -> None:
     draft.host_line = random.choice((*words.NAMES, "", "user@x", draft.host.upper()))
 
 
-def spoil_origin_form(random: Random, draft: Draft) -> None:  # noqa: ARG001
+def spoil_origin_form(random: Random, draft: Draft) -> None:
     draft.origin_form = True
 
 
@@ -216,7 +218,7 @@ def spoil_path(random: Random, draft: Draft) -> None:
     draft.path = draft.path[:at] + piece + draft.path[at:]
 
 
-def spoil_path_case(random: Random, draft: Draft) -> None:  # noqa: ARG001
+def spoil_path_case(random: Random, draft: Draft) -> None:
     draft.path = swapped(draft.path)
 
 
@@ -238,7 +240,7 @@ def spoil_duplicate(random: Random, draft: Draft) -> None:
         draft.headers.insert(random.randint(0, len(draft.headers)), (name, random.choice((value, "", random.choice(words.REQUEST_VALUES)))))
 
 
-def spoil_split(random: Random, draft: Draft) -> None:  # noqa: ARG001
+def spoil_split(random: Random, draft: Draft) -> None:
     """A value with a comma, in two lines."""
     for at, (name, value) in enumerate(draft.headers):
         if "," in value:
@@ -280,6 +282,22 @@ def spoil_method(random: Random, draft: Draft) -> None:
         draft.method = random.choice(("PROPFIND", "TRACE", "SEARCH", "HEAD", "GET", "POST", draft.method.lower(), "FOO", "CONNECT"))
 
 
+def spoil_upgrade(random: Random, draft: Draft) -> None:
+    """A WebSocket takes a way of its own to the upstream."""
+    if draft.transport is not Transport.HTTP2 and not draft.body:
+        draft.method = "GET"
+        draft.upgrade = True
+
+
+def spoil_chunks(random: Random, draft: Draft) -> None:
+    draft.chunked = True
+
+
+def spoil_referer(random: Random, draft: Draft) -> None:
+    values = ("https://h.test/a?b", "http://u@h.test/", "https://h.test/#f", "/a/b:c", "a:b", "about:blank", "https://h_t.test/", "http://[::1]:80/")
+    draft.headers.append(("referer", random.choice(values)))
+
+
 def spoil_body(random: Random, draft: Draft) -> None:
     bodies.spoil(random, draft)
 
@@ -288,7 +306,7 @@ SPOILERS: tuple[Callable[[Random, Draft], None], ...] = (
     spoil_case, spoil_port, spoil_dot, spoil_authority, spoil_address, spoil_private, spoil_two_hosts, spoil_host_line, spoil_origin_form,
     spoil_other_host, spoil_path_escape, spoil_path, spoil_path_escape, spoil_path, spoil_path_case, spoil_query, spoil_query,
     spoil_duplicate, spoil_duplicate, spoil_split, spoil_split, spoil_header_value, spoil_header_value, spoil_header_name, spoil_internal,
-    spoil_connection, spoil_method, spoil_body,
+    spoil_connection, spoil_method, spoil_body, spoil_chunks, spoil_upgrade, spoil_referer,
 )  # fmt: skip
 
 
@@ -303,8 +321,11 @@ def finished(draft: Draft, connect_to: tuple[str, int | None], *, tunnelled: boo
     # Space before the version is not the target's: Envoy's parser takes any number of it.
     target = target if http2 else target.rstrip(" ")
     headers = [(name.lower() if http2 else name, value.strip(" \t") if http2 else value) for name, value in draft.headers]
+    if draft.upgrade and not http2:
+        headers += [("Upgrade", "websocket"), ("Connection", "Upgrade")]
+    chunked = bool(draft.body) and not http2 and draft.chunked
     if draft.body and not http2:
-        headers.append(("content-length", str(len(draft.body))))
+        headers.append(("transfer-encoding", "chunked") if chunked else ("content-length", str(len(draft.body))))
     # Envoy's parser knows no underscore in an absolute target's host.
     if plain and not draft.origin_form and not http2 and "_" not in authority:
         target = f"http://{authority}{target}"
@@ -313,8 +334,8 @@ def finished(draft: Draft, connect_to: tuple[str, int | None], *, tunnelled: boo
         method=draft.method, scheme=draft.scheme, authority=authority, path=target, headers=tuple(headers), body=draft.body, http2=http2
     )
     if plain and not tunnelled:
-        return Sent(transport=draft.transport, raw=raw)
+        return Sent(transport=draft.transport, raw=raw, chunked=chunked)
     host, port = connect_to
     is_address = ":" in host or host[0].isdigit()
     connect = f"{f'[{host}]' if ':' in host else host}:{port or DEFAULT_PORT[draft.scheme]}"
-    return Sent(transport=draft.transport, raw=raw, connect=connect, server_name="" if is_address or plain else host)
+    return Sent(transport=draft.transport, raw=raw, connect=connect, server_name="" if is_address or plain else host, chunked=chunked)

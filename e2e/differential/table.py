@@ -18,10 +18,10 @@ def rendered(tally: Tally) -> str:
 
 def cells(tally: Tally) -> Iterator[str]:
     """Each number: requests in which a rule with that action held by a condition of that kind; plain / h1 / h2."""
-    yield f"{'':14}" + "".join(f"{action:>18}" for action in ACTIONS)
+    yield f"{'':14}" + "".join(f"{action:>22}" for action in ACTIONS)
     for kind in KINDS:
         row = (" / ".join(str(tally.cells[action, kind, transport.value]) for transport in Transport) for action in ACTIONS)
-        yield f"{kind:14}" + "".join(f"{cell:>18}" for cell in row)
+        yield f"{kind:14}" + "".join(f"{cell:>22}" for cell in row)
 
 
 def outcomes(tally: Tally) -> Iterator[str]:

@@ -27,7 +27,7 @@ PATH_REGEXES: Mapping[str, tuple[str, ...]] = {
     "": ("/", "/anything"),
 }
 
-HEADERS = ("x-a", "x-b", "x-c", "authorization", "accept", "user-agent", "cookie", "x-key")
+HEADERS = ("x-a", "x-b", "x-c", "authorization", "accept", "user-agent", "cookie", "x-key", "referer", "content-type")
 VALUES = ("1", "A", "a", "one,two", "one, two", "Bearer PLACEHOLDER-1", "é", "100%", "%41", 'q"uote', "a" * 300)
 VALUE_PREFIXES = ("1", "one", "Bearer ", "a", "é", "%")
 VALUE_REGEXES: Mapping[str, tuple[str, ...]] = {
@@ -42,6 +42,13 @@ VALUE_REGEXES: Mapping[str, tuple[str, ...]] = {
     "a|b": ("b", "xax"),
     r"^\C{3}$": ("abc", "\xff\xfe\xfd"),
     "$": ("anything", ""),
+    r"\bone\b": ("one,two", "x one"),
+    r"^\S+$": ("one,two", "A"),
+    r"(?s)^.+$": ("one", "\xff"),
+    r"\pL": ("a", "\xe9"),
+    r"^[^\x00-\x7f]{2}": ("Ã©", "\xff\xfe"),
+    "(one|two){2}": ("oneone", "twoone,"),
+    "": ("anything", ""),
 }
 REQUEST_VALUES = ("1", "A", "a", "one", "two", "one,two", "", "  padded ", "Ã©", "\xff\xfe", "Bearer PLACEHOLDER-1", "100%", "a\tb")
 
