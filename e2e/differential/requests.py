@@ -73,7 +73,9 @@ def request(random: Random, selection: Selection, plan: Plan, number: int) -> Se
     for _ in range(random.choice((0, 1, 1, 2, 3))):
         random.choice(SPOILERS)(random, draft)
     shape = random.random() if transport is Transport.PLAIN else 1.0
-    return finished(draft, before, tunnelled=shape < 0.12 and "_" not in draft.host, http2=transport is Transport.HTTP2 or 0.12 < shape < 0.22)
+    return finished(
+        draft, before, tunnelled=shape < 0.12 and "_" not in draft.host, http2=transport is Transport.HTTP2 or 0.12 < shape < 0.22
+    )
 
 
 def aims(selection: Selection, scheme: str) -> list[tuple[Rule, Match]]:
@@ -294,7 +296,16 @@ def spoil_chunks(random: Random, draft: Draft) -> None:
 
 
 def spoil_referer(random: Random, draft: Draft) -> None:
-    values = ("https://h.test/a?b", "http://u@h.test/", "https://h.test/#f", "/a/b:c", "a:b", "about:blank", "https://h_t.test/", "http://[::1]:80/")
+    values = (
+        "https://h.test/a?b",
+        "http://u@h.test/",
+        "https://h.test/#f",
+        "/a/b:c",
+        "a:b",
+        "about:blank",
+        "https://h_t.test/",
+        "http://[::1]:80/",
+    )
     draft.headers.append(("referer", random.choice(values)))
 
 

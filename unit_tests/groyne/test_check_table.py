@@ -66,4 +66,3 @@ def test_a_manifest_that_cannot_be_read_is_reported_by_the_command_too(entry):
     reported = {(each["line"], each["reason"]) for each in problems}
     assert {(each["line"], each["reason"]) for each in entry["expect"]} <= reported
     assert code == any(each["fatal"] or each["reason"] in UNRESOLVED for each in problems)
-
