@@ -212,6 +212,16 @@ def edited(outside: World) -> "object":
         yield running
 
 
+IN_FORCE = "the edited policy is in force"
+
+
+def settled(running: Laptop) -> None:
+    """Until nothing more is said of earlier edits."""
+    said = ""
+    while said != (said := running.said.read_text()):
+        time.sleep(0.6)
+
+
 def admin(running: Laptop) -> int:
     return running.plain(request("/admin", "api.ok.test")).status
 
@@ -238,6 +248,8 @@ def test_a_rule_holds_for_connections_that_are_open(edited: Laptop) -> None:
     stream, _ = edited.tunnel("api.ok.test:443")
     inner = Stream(secure(stream.socket, context, "api.ok.test"))
     assert inner.send(request("/v1/x", "api.ok.test")).answer().status == 200
+    settled(edited)
+    told = edited.said.read_text().count(IN_FORCE)
     stop = "\n  - name: stop\n    match: [{domains: [api.ok.test], paths: [{type: Prefix, value: /v1}]}]\n    actions: {block: {}}\n"
     edited.edit({"policy.yaml": policies.OPEN.replace("  rules:\n", "  rules:" + stop, 1)})
     changed = time.monotonic()
@@ -247,8 +259,12 @@ def test_a_rule_holds_for_connections_that_are_open(edited: Laptop) -> None:
     assert status == 403
     assert time.monotonic() < changed + 3
     mine = "\n  - name: mine\n    match: [{domains: [free.ok.test], paths: [{type: Prefix, value: /y}]}]\n    actions: {block: {}}\n"
+    # The edit before has been told of by now; until this one is, a tunnel may still be ended as one from before it.
+    wait_until(lambda: edited.said.read_text().count(IN_FORCE) > told)
+    told = edited.said.read_text().count(IN_FORCE)
     edited.edit({"policy.yaml": policies.OPEN.replace("  rules:\n", "  rules:" + mine, 1)})
-    wait_until(lambda: edited.tls("free.ok.test:443", "free.ok.test", request("/y", "free.ok.test"), verify=False).status == 403)
+    wait_until(lambda: edited.said.read_text().count(IN_FORCE) > told)
+    assert edited.tls("free.ok.test:443", "free.ok.test", request("/y", "free.ok.test"), verify=False).status == 403
     again, _ = edited.tunnel("free.ok.test:443")
     assert Stream(secure(again.socket, context, "free.ok.test")).send(request("/x", "free.ok.test")).answer().status == 200
     edited.edit({"policy.yaml": policies.OPEN})
