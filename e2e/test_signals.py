@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,11 +20,14 @@ spec: {selector: {}, rules: [{name: nothing, match: [{domains: ["*"]}], actions:
 
 
 @pytest.fixture
-def policy(tmp_path: Path) -> Path:
-    (tmp_path / "policy").mkdir()
-    (tmp_path / "policy" / "profile.yaml").write_text(PROFILE)
-    (tmp_path / "tmp").mkdir()
-    return tmp_path / "policy"
+def policy() -> Iterator[Path]:
+    """In a directory with a short name, because the sockets of a run lie below its TMPDIR."""
+    with tempfile.TemporaryDirectory(prefix="gs-", dir="/tmp") as place:
+        root = Path(place)
+        (root / "policy").mkdir()
+        (root / "policy" / "profile.yaml").write_text(PROFILE)
+        (root / "tmp").mkdir()
+        yield root / "policy"
 
 
 def start(policy: Path, *command: str) -> subprocess.Popen[str]:
