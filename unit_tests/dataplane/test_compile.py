@@ -100,7 +100,9 @@ def test_the_same_input_gives_the_same_bytes() -> None:
 def test_a_rule_that_changes_changes_routes_only() -> None:
     """Listeners and clusters stay as they are, so that open connections obey the new rule."""
     before = compiled(plan(rule("r", "api.test", actions={"headerManipulation": {"remove": ["x-a"]}}))).files
-    after = compiled(plan(rule("r", "api.test", actions={"headerManipulation": {"remove": ["x-b"]}}), block("no", "api.test", methods=["PUT"]))).files
+    after = compiled(
+        plan(rule("r", "api.test", actions={"headerManipulation": {"remove": ["x-b"]}}), block("no", "api.test", methods=["PUT"]))
+    ).files
     assert {name for name in before if before[name] != after[name]} == {"rds-explicit.json", "rds-plain.json", "rds-intercept.json"}
 
 
@@ -117,12 +119,20 @@ def test_a_credential_that_rotates_changes_its_own_file_only() -> None:
 
 def test_secrets_come_before_the_routes_that_name_them() -> None:
     """In the order in which files are written."""
-    order = list(compile_envoy(plan(token("key", "api.test")), {SecretKeyRef(namespace="agents", name="key", key="apiKey"): "x"}, (LEAF,), OPTIONS).files)
-    assert max(at for at, name in enumerate(order) if name.startswith("sds-")) < min(at for at, name in enumerate(order) if name.startswith("rds-"))
+    order = list(
+        compile_envoy(
+            plan(token("key", "api.test")), {SecretKeyRef(namespace="agents", name="key", key="apiKey"): "x"}, (LEAF,), OPTIONS
+        ).files
+    )
+    assert max(at for at, name in enumerate(order) if name.startswith("sds-")) < min(
+        at for at, name in enumerate(order) if name.startswith("rds-")
+    )
 
 
 def test_values_and_keys_are_not_in_what_is_printed() -> None:
     """A traceback or a log line of these objects shows no secret."""
-    made = compile_envoy(plan(token("key", "api.test")), {SecretKeyRef(namespace="agents", name="key", key="apiKey"): SECRET}, (LEAF,), OPTIONS)
+    made = compile_envoy(
+        plan(token("key", "api.test")), {SecretKeyRef(namespace="agents", name="key", key="apiKey"): SECRET}, (LEAF,), OPTIONS
+    )
     assert SECRET not in repr(made)
     assert "KEY'" not in repr(LEAF)
