@@ -6,6 +6,7 @@ import pytest
 
 from e2e.breakout import policies
 from e2e.breakout.laptop import Laptop, canary, laptop
+from e2e.breakout.ways import Way, in_the_clear, intercepted
 from e2e.breakout.world import World, world
 
 
@@ -34,3 +35,8 @@ def lax(outside: World) -> Iterator[Laptop]:
 @pytest.fixture(params=["deny", "lax"])
 def either(request: pytest.FixtureRequest) -> Laptop:
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(params=[in_the_clear, intercepted], ids=["in the clear", "intercepted"])
+def way(request: pytest.FixtureRequest) -> Way:
+    return request.param

@@ -5,37 +5,18 @@ Each goes in the clear and inside intercepted TLS, because two managers judge th
 
 import json
 import time
-from collections.abc import Callable
 
 import pytest
 
-from e2e.breakout.laptop import Attempt, Laptop, allowed, leaks, refused, refused_each
+from e2e.breakout.laptop import Laptop, allowed, leaks, refused, refused_each
 from e2e.breakout.raw import Seen, Stream, request, secure
+from e2e.breakout.tools import mcp, tool_call
+from e2e.breakout.ways import HOST, Way, in_the_clear, intercepted, path
 from e2e.breakout.world import NET
 from e2e.support import cli
 
 pytest_plugins = ("e2e.breakout.fixtures",)
 pytestmark = pytest.mark.envoy
-
-HOST = "api.ok.test"
-Way = Callable[[bytes], Attempt]
-
-
-def in_the_clear(data: bytes) -> Attempt:
-    return lambda laptop: laptop.plain(data)
-
-
-def intercepted(data: bytes) -> Attempt:
-    return lambda laptop: laptop.tls(f"{HOST}:443", HOST, data)
-
-
-@pytest.fixture(params=[in_the_clear, intercepted], ids=["in the clear", "intercepted"])
-def way(request: pytest.FixtureRequest) -> Way:
-    return request.param
-
-
-def path(target: str, method: str = "GET") -> bytes:
-    return request(target, HOST, method=method)
 
 
 def test_the_plain_forms(lax: Laptop, way: Way) -> None:
@@ -153,162 +134,6 @@ def test_other_versions_of_http(deny: Laptop) -> None:
     versions = ("0.9", "1.0", "1.2", "2.0")
     refused_each(deny, {version: intercepted(request("/v1/x", HOST, version=version)) for version in versions}, 426, 400)
     refused_each(deny, {version: in_the_clear(request("/v1/x", "evil.test", version=version)) for version in versions}, 403, 426, 400)
-
-
-SMUGGLED = b"GET /admin/smuggled HTTP/1.1\r\nHost: api.ok.test\r\n\r\n"
-
-
-def framed(*lines: str, body: bytes = b"") -> bytes:
-    return request("/x", HOST, *lines, method="POST") + body
-
-
-CHUNKED = b"0\r\n\r\n" + SMUGGLED
-SMUGGLING = {
-    "length and chunks": framed("Content-Length: 5", "Transfer-Encoding: chunked", body=CHUNKED),
-    "chunks and length": framed("Transfer-Encoding: chunked", "Content-Length: 5", body=CHUNKED),
-    "two lengths": framed("Content-Length: 0", f"Content-Length: {len(SMUGGLED)}", body=SMUGGLED),
-    "two lengths in one line": framed(f"Content-Length: 0, {len(SMUGGLED)}", body=SMUGGLED),
-    "a length with a sign": framed(f"Content-Length: +{len(SMUGGLED)}", body=SMUGGLED),
-    "a negative length": framed("Content-Length: -1", body=SMUGGLED),
-    "a hexadecimal length": framed(f"Content-Length: 0x{len(SMUGGLED):x}", body=SMUGGLED),
-    "a length with a space in it": framed("Content-Length: 1 0", body=SMUGGLED),
-    "a length beyond all numbers": framed("Content-Length: 18446744073709551617", body=b"x" + SMUGGLED),
-    "an unknown encoding": framed("Transfer-Encoding: xchunked", body=CHUNKED),
-    "chunks twice": framed("Transfer-Encoding: chunked", "Transfer-Encoding: chunked", body=CHUNKED),
-    "chunks, then identity": framed("Transfer-Encoding: chunked, identity", body=CHUNKED),
-    "identity, then chunks": framed("Transfer-Encoding: identity", "Transfer-Encoding: chunked", "Content-Length: 5", body=CHUNKED),
-    "a space before the colon": framed("Transfer-Encoding : chunked", "Content-Length: 5", body=CHUNKED),
-    "a vertical tab": framed("Transfer-Encoding: \x0bchunked", "Content-Length: 5", body=CHUNKED),
-    "a folded line": framed("Transfer-Encoding:\r\n chunked", "Content-Length: 5", body=CHUNKED),
-    "a bare newline": request("/x", HOST, "X: y\nTransfer-Encoding: chunked", "Content-Length: 5", method="POST") + CHUNKED,
-    "NUL in a header": request("/x", HOST, "X: \x00", "Content-Length: 5", method="POST") + SMUGGLED,
-    "a header without a colon": request("/x", HOST, "Transfer-Encoding chunked", "Content-Length: 0", method="POST") + SMUGGLED,
-}
-
-
-BAD_CHUNKS = {
-    "a chunk size with a sign": framed("Transfer-Encoding: chunked", body=b"+0\r\n\r\n" + SMUGGLED),
-    "a chunk size with 0x": framed("Transfer-Encoding: chunked", body=b"0x0\r\n\r\n" + SMUGGLED),
-    "a chunk size that overflows": framed("Transfer-Encoding: chunked", body=b"10000000000000000\r\n" + SMUGGLED),
-    "a chunk that ends in a newline alone": framed("Transfer-Encoding: chunked", body=b"1\nx\n0\n\n" + SMUGGLED),
-}
-TWO_IN_TRUTH = {
-    "a carriage return alone": request("/x", HOST, "X: y\rTransfer-Encoding: chunked", "Content-Length: 5", method="POST") + CHUNKED,
-    "a request line in a header": request("/x", HOST, "X: y\r\n\r\nGET /admin/smuggled HTTP/1.1", f"Host: {HOST}"),
-}
-
-
-def test_no_second_request_is_smuggled(lax: Laptop, way: Way) -> None:
-    """The first is refused; no server ever sees a byte of the second."""
-    refused_each(lax, {name: way(data) for name, data in SMUGGLING.items()}, 400, 501)
-
-
-def test_no_second_request_is_smuggled_in_a_body(lax: Laptop, way: Way) -> None:
-    """The first may have begun when its body turns out to be none: it is cut off there, and never ends."""
-    for name, data in BAD_CHUNKS.items():
-        mark = lax.mark()
-        assert way(data)(lax).status == 400, name
-        happened = lax.since(mark)
-        assert [record["reason"] for record in happened.records] == ["MalformedBody"], (name, happened.records)
-        assert all(visit.raw.endswith(b"\r\n\r\n") or not visit.raw for visit in happened.visits), (name, happened.visits)
-        assert not any(b"admin" in visit.raw or b"\r\n0\r\n" in visit.raw for visit in happened.visits), (name, happened.visits)
-
-
-def test_what_groyne_reads_as_a_second_request_is_judged_as_one(lax: Laptop, way: Way) -> None:
-    """And the server is given the first in such a form that it cannot read a second."""
-    for name, data in TWO_IN_TRUTH.items():
-        mark = lax.mark()
-        assert way(data)(lax).status == 200, name
-        happened = lax.since(mark)
-        assert [line[-11:] for visit in happened.visits for line in visit.requests] == [b"/x HTTP/1.1"], (name, happened.visits)
-        assert [record["status"] for record in happened.records] == [200, 403], (name, happened.records)
-        assert not any(b"smuggled" in visit.raw or b"\r\ntransfer-encoding" in visit.raw.lower() for visit in happened.visits), name
-
-
-def test_pipelined_requests_are_judged_one_by_one(lax: Laptop) -> None:
-    mark = lax.mark()
-    stream = lax.proxy().send(path("/x") + path("/admin"))
-    assert [stream.answer().status for _ in range(2)] == [200, 403]
-    stream.close()
-    assert [line for visit in lax.since(mark).visits for line in visit.requests] == [b"GET /x HTTP/1.1"]
-
-
-def tool_call(name: str) -> bytes:
-    return json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": name}}).encode()
-
-
-MCP = "mcp.ok.test"
-MCP_LINES = ("MCP-Protocol-Version: 2025-06-18", "Content-Type: application/json", "Accept: application/json, text/event-stream")
-
-
-def mcp(body: bytes, *lines: str) -> Attempt:
-    return lambda laptop: laptop.tls(f"{MCP}:443", MCP, request("/mcp", MCP, *MCP_LINES, *lines, method="POST", body=body))
-
-
-DENIED = {
-    "the plain call": tool_call("delete_repo"),
-    "escapes in the name": b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"\\u0064elete\\u005frepo"}}',
-    "escapes in the method": b'{"jsonrpc":"2.0","id":1,"method":"tools\\/\\u0063all","params":{"name":"delete_repo"}}',
-    "escapes in the keys": b'{"jsonrpc":"2.0","id":1,"\\u006dethod":"tools/call","params":{"n\\u0061me":"delete_repo"}}',
-    "another order": b'{"params":{"arguments":{},"name":"delete_repo"},"id":1,"method":"tools/call","jsonrpc":"2.0"}',
-    "white space": b' \r\n\t{ "jsonrpc" : "2.0" ,"id":1 , "method" :\n"tools/call", "params":{"name" : "delete_repo" } } \n',
-    "nested under another params": b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"params":{"name":"ok"},"name":"delete_repo"}}',
-    "the name twice": b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"ok","name":"delete_repo"}}',
-    "params twice": b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"ok"},"params":{"name":"delete_repo"}}',
-    "the method twice": b'{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/call","params":{"name":"delete_repo"}}',
-    "in a batch": b"[" + tool_call("ok") + b"," + tool_call("delete_repo") + b"]",
-    "other letters in a key": b'{"jsonrpc":"2.0","id":1,"METHOD":"tools/call","params":{"name":"delete_repo"}}',
-    "a byte order mark": b"\xef\xbb\xbf" + tool_call("delete_repo"),
-    "UTF-16": tool_call("delete_repo").decode().encode("utf-16"),
-    "not JSON": b"tools/call delete_repo",
-    "cut off": tool_call("delete_repo")[:-1],
-    "two documents": tool_call("ok") + tool_call("delete_repo"),
-    "deep nesting": b'{"x":' + b"[" * 5000 + b"]" * 5000 + b"," + tool_call("delete_repo")[1:],
-    "beyond the limit": b'{"x":"' + b"y" * 300_000 + b'",' + tool_call("delete_repo")[1:],
-}
-
-
-def test_a_denied_tool_in_other_words(lax: Laptop) -> None:
-    for record in refused_each(lax, {name: mcp(body) for name, body in DENIED.items()}):
-        assert record["reason"] == "ToolDenied"
-
-
-def test_a_tool_call_that_cannot_be_read(lax: Laptop) -> None:
-    encodings = ("gzip", "deflate", "br", "x-gzip", "identity, gzip")
-    refused_each(lax, {encoding: mcp(tool_call("ok"), f"Content-Encoding: {encoding}") for encoding in encodings})
-
-
-def test_allowed_tools_are_called(lax: Laptop) -> None:
-    """The control of the denied ones."""
-    allowed(lax, mcp(tool_call("search")), "mcp")
-    allowed(lax, mcp(b'{"jsonrpc":"2.0","method":"ping","id":1}'), "mcp")
-
-
-def in_chunks(body: bytes, size: int, pause: float) -> Attempt:
-    """With Expect: 100-continue, and no length."""
-
-    def attempt(laptop: Laptop) -> Seen:
-        stream, _ = laptop.tunnel(f"{MCP}:443")
-        inner = Stream(secure(stream.socket, laptop.context("http/1.1"), MCP))
-        inner.send(request("/mcp", MCP, *MCP_LINES, "Transfer-Encoding: chunked", "Expect: 100-continue", method="POST"))
-        for start in range(0, len(body), size):
-            piece = body[start : start + size]
-            inner.send(b"%x\r\n%s\r\n" % (len(piece), piece))
-            time.sleep(pause)
-        inner.send(b"0\r\n\r\n")
-        seen = inner.answer()
-        inner.close()
-        return seen
-
-    return attempt
-
-
-@pytest.mark.parametrize(("size", "pause"), [(1, 0.0), (5, 0.02)], ids=["one byte each", "slowly"])
-def test_no_byte_reaches_the_server_before_the_verdict(lax: Laptop, size: int, pause: float) -> None:
-    refused(lax, in_chunks(tool_call("delete_repo"), size, pause))
-    before = time.monotonic()
-    visit = allowed(lax, in_chunks(tool_call("search"), size, pause), "mcp")
-    assert min(moment for moment in visit.moments if moment > before) >= before + pause * (len(tool_call("search")) // size)
 
 
 ROLES = ("admin", "user,admin", "admin,user", " admin ", "ADMIN", "", "admin,", "admin;x", "administrator")
