@@ -1,0 +1,19 @@
+"""The resources that the controller reads and writes, as the API server serves them."""
+
+from crds.security_profile import GlobalSecurityProfile, SecurityProfile
+from kube.objects import Resource
+
+PROFILES = Resource(group="agents.kruise.io", version="v1alpha1", plural="securityprofiles", kind="SecurityProfile")
+GLOBAL_PROFILES = Resource(
+    group="agents.kruise.io", version="v1alpha1", plural="globalsecurityprofiles", kind="GlobalSecurityProfile", namespaced=False
+)
+TEMPLATES = Resource(group="extensions.agents.x-k8s.io", version="v1beta1", plural="sandboxtemplates", kind="SandboxTemplate")
+NETWORK_POLICIES = Resource(group="networking.k8s.io", version="v1", plural="networkpolicies", kind="NetworkPolicy")
+SERVICE_CIDRS = Resource(group="networking.k8s.io", version="v1", plural="servicecidrs", kind="ServiceCIDR", namespaced=False)
+SECRETS = Resource(version="v1", plural="secrets", kind="Secret")
+SERVICES = Resource(version="v1", plural="services", kind="Service")
+PODS = Resource(version="v1", plural="pods", kind="Pod")
+NODES = Resource(version="v1", plural="nodes", kind="Node", namespaced=False)
+NAMESPACES = Resource(version="v1", plural="namespaces", kind="Namespace", namespaced=False)
+
+ProfileModel = SecurityProfile | GlobalSecurityProfile

@@ -1,0 +1,181 @@
+"""Every profile as it is and as it is in force: raw objects in; what changed, and what applies to an identity, out. No I/O.
+
+A profile is compiled when its spec or its annotations change, never for its status. One that does not compile keeps its last good
+version in force as long as the object exists: the one that was in force before, or, after a restart, the one that a template's
+Secret has kept (`last_good`). An object made anew under the same name has no past.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from controller.selector_index import SelectorIndex
+from crds import annotations, parse
+from crds.problem import Problem
+from crds.security_profile import GlobalSecurityProfile, SecurityProfile
+from kube import objects
+from kube.objects import Raw
+from policy.compile import compile_profile
+from policy.order import order_sensitive
+from policy.program import Identity, Profile, ProfileRef, Selection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """One version of a profile that compiles. `source` is what it was compiled from, enough to do so again."""
+
+    uid: str
+    generation: int | None
+    profile: Profile
+    source: Raw
+    ca_secret: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A profile that exists. `problems` are those of the object as it is, `rules` its rules' names; `version` is what is in force."""
+
+    ref: ProfileRef
+    stamp: tuple[Any, ...]
+    uid: str
+    generation: int | None
+    rules: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    version: Version | None = None
+
+    @property
+    def last_good_in_force(self) -> bool:
+        return self.version is not None and any(problem.fatal for problem in self.problems)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What was in force, and what is."""
+
+    ref: ProfileRef
+    before: Profile | None
+    after: Profile | None
+
+
+@dataclass(slots=True)
+class ProfileBook:
+    """`last_good` is asked where a profile that was never seen before does not compile."""
+
+    last_good: Mapping[ProfileRef, Version] = field(default_factory=dict)
+    _entries: dict[ProfileRef, Entry] = field(default_factory=dict)
+    _index: SelectorIndex[ProfileRef] = field(default_factory=SelectorIndex)
+
+    def put(self, raw: Raw) -> Change | None:
+        """None where nothing changed that matters here."""
+        ref, stamp = ref_of(raw), stamp_of(raw)
+        before = self._entries.get(ref)
+        if before and before.stamp == stamp:
+            return None
+        entry = self._read(ref, stamp, raw, before)
+        self._entries[ref] = entry
+        self._file(entry)
+        return Change(ref=ref, before=in_force(before), after=in_force(entry))
+
+    def remove(self, ref: ProfileRef) -> Change | None:
+        entry = self._entries.pop(ref, None)
+        self._index.remove(ref)
+        return Change(ref=ref, before=in_force(entry), after=None) if entry else None
+
+    def get(self, ref: ProfileRef) -> Entry | None:
+        return self._entries.get(ref)
+
+    def refs(self, namespace: str) -> list[ProfileRef]:
+        return [ref for ref in self._entries if ref.namespace == namespace]
+
+    @property
+    def namespaces(self) -> frozenset[str]:
+        return frozenset(ref.namespace for ref in self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def select(self, identity: Identity) -> Selection:
+        """As `Program.select` of all that is in force."""
+        labels = dict(identity.labels)
+        found = (in_force(self._entries[ref]) for ref in self._index.candidates(identity.namespace, labels))
+        chosen = [profile for profile in found if profile and profile.selector.matches(labels)]
+        return Selection(profiles=tuple(sorted(chosen, key=lambda profile: profile.order)), identity=identity)
+
+    def order_warnings(self, namespace: str) -> dict[ProfileRef, tuple[Problem, ...]]:
+        """OrderSensitive, among the profiles of one namespace and the Global ones. With many it takes a while."""
+        together = self.in_force_of(("", namespace))
+        return {ref: found for ref, found in order_sensitive(together).items() if ref.namespace == namespace}
+
+    def in_force_of(self, namespaces: Iterable[str]) -> tuple[Profile, ...]:
+        spaces = frozenset(namespaces)
+        found = (in_force(entry) for ref, entry in self._entries.items() if ref.namespace in spaces)
+        return tuple(sorted((profile for profile in found if profile), key=lambda profile: profile.order))
+
+    def _read(self, ref: ProfileRef, stamp: tuple[Any, ...], raw: Raw, before: Entry | None) -> Entry:
+        uid, generation = objects.uid_of(raw), objects.generation(raw)
+        version, rules, problems = compiled(raw, ref)
+        if version is None:
+            version = self._past(ref, uid, before)
+        return Entry(ref=ref, stamp=stamp, uid=uid, generation=generation, rules=rules, problems=problems, version=version)
+
+    def _past(self, ref: ProfileRef, uid: str, before: Entry | None) -> Version | None:
+        past = before.version if before else self.last_good.get(ref)
+        return past if past and past.uid == uid else None
+
+    def _file(self, entry: Entry) -> None:
+        profile = in_force(entry)
+        if profile:
+            self._index.put(entry.ref, entry.ref.namespace, profile.selector)
+        else:
+            self._index.remove(entry.ref)
+
+
+def in_force(entry: Entry | None) -> Profile | None:
+    return entry.version.profile if entry and entry.version else None
+
+
+def ref_of(raw: Raw) -> ProfileRef:
+    key = objects.key_of(raw)
+    if raw.get("kind") == "GlobalSecurityProfile":
+        return ProfileRef(kind="GlobalSecurityProfile", name=key.name)
+    return ProfileRef(kind="SecurityProfile", namespace=key.namespace, name=key.name)
+
+
+def stamp_of(raw: Raw) -> tuple[Any, ...]:
+    """Equal for two states of an object that mean the same to us."""
+    ours = tuple(sorted((key, value) for key, value in objects.annotations(raw).items() if key.startswith(annotations.PREFIX)))
+    return objects.uid_of(raw), objects.generation(raw), ours
+
+
+def compiled(raw: Raw, ref: ProfileRef) -> tuple[Version | None, tuple[str, ...], tuple[Problem, ...]]:
+    """The version that `raw` describes, unless a problem is fatal; its rules' names; its problems."""
+    parsed = parse(raw)
+    model = parsed.object
+    if not isinstance(model, SecurityProfile | GlobalSecurityProfile):
+        return None, (), parsed.problems
+    result = compile_profile(model)
+    rules, problems = tuple(rule.name for rule in model.spec.rules), (*parsed.problems, *result.problems)
+    if result.profile is None or result.ref != ref:
+        return None, rules, problems
+    version = Version(
+        uid=objects.uid_of(raw),
+        generation=objects.generation(raw),
+        profile=result.profile,
+        source=source_of(raw),
+        ca_secret=annotations.read(model.metadata.annotations).ca_secret,
+    )
+    return version, rules, problems
+
+
+def source_of(raw: Raw) -> Raw:
+    """The object less what does not bear on its meaning, so that it stays the same as long as it means the same."""
+    head = objects.metadata(raw)
+    kept = {name: head[name] for name in ("name", "namespace", "uid", "generation") if head.get(name) is not None}
+    ours = {key: value for key, value in sorted(objects.annotations(raw).items()) if key.startswith(annotations.PREFIX)}
+    noted = {"annotations": ours} if ours else {}
+    return {"apiVersion": raw.get("apiVersion"), "kind": raw.get("kind"), "metadata": {**kept, **noted}, "spec": raw.get("spec")}
+
+
+def version_from(source: Any) -> Version | None:
+    """The version that a kept `source` describes; None where it is none, or does not compile any more."""
+    return compiled(source, ref_of(source))[0] if isinstance(source, dict) else None
