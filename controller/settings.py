@@ -1,0 +1,271 @@
+"""What an operator can decide about the controller, and nothing else: a value that nothing enforces has no place here.
+
+A field's description says what it means and why its default is what it is; the reference in docs/controller.md and `--help` are made from
+it. This module judges values alone. Where they come from (flags, environment, file) is `settings_sources`' business, so that a
+`Settings(...)` written down in code or in a test depends on nothing around it.
+"""
+
+import socket
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+PREFIX = "GROYNE_"
+TOGETHER = "groyne_together"
+"""The type of an error that is about several fields; its context holds `fields` and `text`."""
+
+NAME = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)$"
+SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+LABEL = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?=([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"
+REMEDIES = {
+    NAME: "must be a name: lower-case letters, digits and `-`, with a letter or digit first and last",
+    f"^$|{NAME}": "must be the name of one namespace, or empty for all of them",
+    SUBDOMAIN: "must be a name: lower-case letters, digits, `-` and `.`, with a letter or digit first and last",
+    LABEL: "must be a label as `key=value`, such as `groyne.dev/secrets=managed`",
+}
+
+
+def path_or_none(value: Any) -> Any:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+def entries(value: Any) -> Any:
+    """A list where the source knows lists, else one text with commas."""
+    return [text.strip() for text in value.split(",") if text.strip()] if isinstance(value, str) else value
+
+
+def address_range(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        ip_network(value.strip(), strict=False)
+    except ValueError:
+        raise PydanticCustomError(
+            "groyne_range", "`{text}` is no address range: write one such as `10.96.0.0/12`", {"text": value}
+        ) from None
+    return value.strip()
+
+
+OptionalPath = Annotated[Path | None, BeforeValidator(path_or_none)]
+Ranges = Annotated[tuple[Annotated[str, BeforeValidator(address_range)], ...], NoDecode, BeforeValidator(entries)]
+Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+def of(what: str, *, default: str = "") -> dict[str, Any]:
+    """How a value is written, for the help and the reference, and its default where that is no constant."""
+    return {"value": what, **({"default": default} if default else {})}
+
+
+class Settings(BaseSettings):
+    """Frozen: what was decided at the start holds until the end."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, env_ignore_empty=True)
+
+    config: OptionalPath = Field(
+        None,
+        description="A YAML file of settings. Its keys are the flags' names without the leading dashes; flags and environment win over it.",
+        json_schema_extra=of("FILE"),
+    )
+    kubeconfig: OptionalPath = Field(
+        None,
+        description="How to reach the API server. Without one: as kubectl would, or, in a pod, by its service account.",
+        json_schema_extra=of("FILE"),
+    )
+    context: str = Field(
+        "",
+        description="The kubeconfig's context. Without one: the one that is current there.",
+        json_schema_extra=of("NAME"),
+        max_length=253,
+    )
+    namespace: str = Field(
+        "",
+        description="The one namespace whose templates and profiles are looked after. Without one: all of them.",
+        json_schema_extra=of("NAME"),
+        pattern=f"^$|{NAME}",
+        max_length=63,
+    )
+    pod_name: str = Field(
+        default_factory=socket.gethostname,
+        description="Who this process is: in the Lease, in Events and in logs. In a pod, its name (from the downward API).",
+        json_schema_extra=of("NAME", default="the host's name"),
+        min_length=1,
+        max_length=253,
+    )
+    pod_namespace: str = Field(
+        "groyne-system",
+        description="Where the controller itself lives, and its Lease with it.",
+        json_schema_extra=of("NAME"),
+        pattern=NAME,
+        max_length=63,
+    )
+    leader_election: bool = Field(
+        True, description="Of several replicas only the holder of the Lease acts. Off only where there can be no second process."
+    )
+    lease_name: str = Field(
+        "groyne-controller",
+        description="Two installations that look after different namespaces of one cluster need two names.",
+        json_schema_extra=of("NAME"),
+        pattern=SUBDOMAIN,
+        max_length=253,
+    )
+    lease_duration: int = Field(
+        15,
+        description="For how long others wait after the holder's last renewal. As in kube-controller-manager: shorter means hand-overs"
+        " because of a slow API server.",
+        json_schema_extra=of("SECONDS"),
+        ge=1,
+        le=3600,
+    )
+    lease_renew_deadline: Seconds = Field(
+        10.0,
+        description="A holder that could not renew for so long stops writing and ends. Shorter than lease-duration, so that it has stopped"
+        " before another begins.",
+        json_schema_extra=of("SECONDS"),
+    )
+    lease_retry: Seconds = Field(
+        2.0,
+        description="The time between renewals, and between looks at somebody else's Lease. Shorter than lease-renew-deadline, so that one"
+        " lost call is no lost Lease.",
+        json_schema_extra=of("SECONDS"),
+    )
+    once: bool = Field(
+        False,
+        description="Bring everything up to date once and end: exit code 0 if all of it is, else 1. For CI; no Lease, no port.",
+    )
+    workers: int = Field(
+        8,
+        description="How many objects of one kind are worked on at once. What takes time is waiting for the API server, so more than there"
+        " are cores is right, and much more only queues there.",
+        json_schema_extra=of("NUMBER"),
+        ge=1,
+        le=256,
+    )
+    reconcile_timeout: Seconds = Field(
+        60.0,
+        description="One object's turn may take so long; then it is given up and tried again later, so that it holds no worker for ever.",
+        json_schema_extra=of("SECONDS"),
+    )
+    call_deadline: Seconds = Field(
+        5.0,
+        description="One call of the API server, from the first byte to the last. Generous for a healthy server, short for a dead one.",
+        json_schema_extra=of("SECONDS"),
+    )
+    health_host: str = Field(
+        "::",
+        description="The address of the port for /healthz, /readyz and /metrics. `::` is every address of both families, or of IPv4 where"
+        " the node has no IPv6.",
+        json_schema_extra=of("ADDRESS"),
+        min_length=1,
+        max_length=253,
+    )
+    health_port: int = Field(8080, description="Its number. 0: there is no such port.", json_schema_extra=of("NUMBER"), ge=0, le=65535)
+    metrics_cert: OptionalPath = Field(
+        None,
+        description="Certificate chain (PEM) with which the whole port speaks TLS; read again when the file changes. Needs metrics-key, and"
+        " probes with `scheme: HTTPS`.",
+        json_schema_extra=of("FILE"),
+    )
+    metrics_key: OptionalPath = Field(None, description="The certificate's key (PEM), without a passphrase.", json_schema_extra=of("FILE"))
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least severe that is written.")
+    log_format: Literal["json", "text"] = Field(
+        "json", description="On standard error: one JSON object a line, for machines, or text, in colour on a terminal, for people."
+    )
+    drain_timeout: Seconds = Field(
+        8.0,
+        description="After SIGTERM, what is being worked on may take so long to end before the Lease is released. Shorter than the ten"
+        " seconds or more that a pod has.",
+        json_schema_extra=of("SECONDS"),
+    )
+    take_over: bool = Field(
+        False,
+        description="Also write the NetworkPolicies that agent-sandbox's own controller made. Off: two controllers would undo each other's"
+        " work, so its policies are left alone and an Event says so.",
+    )
+    opt_in: Literal["label", "all"] = Field(
+        "label",
+        description="`label`: Secrets are read and written only in namespaces that carry opt-in-label (and have a RoleBinding for the"
+        " controller). `all`: in every namespace; the controller then needs the right to read every Secret.",
+    )
+    opt_in_label: str = Field(
+        "groyne.dev/secrets=managed",
+        description="The label by which a namespace opts in.",
+        json_schema_extra=of("KEY=VALUE"),
+        pattern=LABEL,
+        max_length=380,
+    )
+    excluded_ranges: Ranges = Field(
+        (),
+        description='What "the internet" does not mean in the default NetworkPolicy, besides private, shared, link-local and metadata'
+        " ranges: the cluster's own ranges where they are public and neither ServiceCIDRs nor Nodes tell them.",
+        json_schema_extra=of("CIDR,CIDR…", default="none"),
+        max_length=1000,
+    )
+    families: Literal["auto", "ipv4", "ipv6", "dual"] = Field(
+        "auto", description="The IP families of sandbox pods. `auto`: as Services, Nodes and ServiceCIDRs have them."
+    )
+    nudge: bool = Field(
+        True,
+        description="Annotate a template's pods after its Secret has changed: the kubelet then refreshes their volume within a second"
+        " instead of within about ninety. Off: no right to patch pods is needed.",
+    )
+    nudge_rate: float = Field(
+        50.0,
+        description="At most so many pods a second, over all templates: one with a thousand pods must not crowd out everything else.",
+        json_schema_extra=of("RATE"),
+        gt=0,
+        le=10000,
+        allow_inf_nan=False,
+    )
+    allowed_private: Ranges = Field(
+        (),
+        description="Addresses and ranges that sandboxes may dial although they are not public. Leave metadata addresses out:"
+        " they hand out the node's credentials.",
+        json_schema_extra=of("CIDR,CIDR…", default="none"),
+        max_length=1000,
+    )
+    sidecar_port: Port = Field(
+        15001,
+        description="Where the sidecar listens for redirected connections. To be changed only where a sandbox uses this port itself.",
+        json_schema_extra=of("NUMBER"),
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+    @model_validator(mode="after")
+    def fit_together(self) -> "Settings":
+        self.in_order("lease_retry", "lease_renew_deadline", "one failed renewal must leave time for another")
+        self.in_order("lease_renew_deadline", "lease_duration", "a holder must have stopped before another begins")
+        self.in_order("call_deadline", "reconcile_timeout", "a turn consists of calls")
+        if (self.metrics_cert is None) != (self.metrics_key is None):
+            raise together("metrics_cert", "metrics_key", "a certificate and its key go together: give both, or neither")
+        return self
+
+    def in_order(self, shorter: str, longer: str, why: str) -> None:
+        if getattr(self, shorter) >= getattr(self, longer):
+            raise together(shorter, longer, f"{kebab(shorter)} must be shorter than {kebab(longer)}: {why}")
+
+
+def together(one: str, other: str, text: str) -> PydanticCustomError:
+    return PydanticCustomError(TOGETHER, "{text}", {"fields": [one, other], "text": text})
+
+
+def kebab(field: str) -> str:
+    return field.replace("_", "-")
+
+
+def variable(field: str) -> str:
+    return PREFIX + field.upper()
