@@ -95,6 +95,11 @@ def needs_renewal(pair: KeyPair, now: datetime, before: timedelta = RENEW_BEFORE
     return not cert.not_valid_before_utc <= now < cert.not_valid_after_utc - before
 
 
+def ends_at(cert_pem: str) -> datetime:
+    """When the first certificate of the text ends."""
+    return x509.load_pem_x509_certificate(cert_pem.encode()).not_valid_after_utc
+
+
 def nameable(name: str) -> bool:
     """Whether a certificate can carry this name: `*` it cannot."""
     if _is_ip(name):

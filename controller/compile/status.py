@@ -23,7 +23,9 @@ LONGEST_MESSAGE = 32_768
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileFacts:
-    """`rules` are the rules' names in order. `programmed` counts, of the `templates` selected, those whose objects are written."""
+    """`rules` are the rules' names in order. `programmed` counts, of the `templates` selected, those whose objects are written;
+    `failures` say why others are not.
+    """
 
     generation: int | None
     rules: tuple[str, ...] = ()
@@ -32,6 +34,7 @@ class ProfileFacts:
     last_good_in_force: bool = False
     templates: int = 0
     programmed: int = 0
+    failures: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +80,9 @@ def programmed(facts: ProfileFacts) -> Finding:
         return finding(ConditionType.PROGRAMMED, ConditionReason.NOT_ACCEPTED, "this version is not accepted", holds=False)
     if facts.programmed < facts.templates:
         message = f"written for {facts.programmed} of {counted(facts.templates, 'SandboxTemplate')}"
+        if facts.failures:
+            text = f"{message}: {sentences(facts.failures, ())}"
+            return finding(ConditionType.PROGRAMMED, facts.failures[0].reason, text, holds=False)
         return finding(ConditionType.PROGRAMMED, ConditionReason.PENDING, message, holds=False)
     message = f"written for {counted(facts.templates, 'SandboxTemplate')}" if facts.templates else "selects no SandboxTemplate"
     return finding(ConditionType.PROGRAMMED, ConditionReason.DISTRIBUTED, message, holds=True)

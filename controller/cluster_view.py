@@ -1,0 +1,51 @@
+"""What the cluster itself says that bears on every template: its address ranges and IP families, from ServiceCIDRs, Nodes, the
+`kubernetes` Service and the settings. A new `Cluster` is made only where its content differs.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from controller.compile.families import cluster_families
+from controller.compile.ranges import cluster_ranges
+from controller.compile.template import Cluster
+from controller.settings import Settings
+from dataplane.redirect import Families
+from dataplane.sidecar import SidecarOptions
+from kube.objects import Raw
+
+OVERRIDES = {"ipv4": Families.IPV4, "ipv6": Families.IPV6, "dual": Families.DUAL}
+
+Objects = Callable[[], Iterable[Raw]]
+
+
+@dataclass(slots=True, kw_only=True)
+class ClusterView:
+    settings: Settings
+    service_cidrs: Objects
+    nodes: Objects
+    kubernetes_service: Callable[[], Raw | None]
+    _known: Cluster | None = field(default=None)
+
+    def __call__(self) -> Cluster:
+        if self._known is None:
+            self._known = self._read()
+        return self._known
+
+    def refresh(self) -> bool:
+        """Whether it has changed."""
+        found = self._read()
+        changed = self._known != found
+        if changed:
+            self._known = found
+        return changed
+
+    def _read(self) -> Cluster:
+        cidrs, nodes = list(self.service_cidrs()), list(self.nodes())
+        families = cluster_families(cidrs, nodes, self.kubernetes_service(), OVERRIDES.get(self.settings.families))
+        options = SidecarOptions(port=self.settings.sidecar_port, allowed=texts(self.settings.allowed_private))
+        ranges = dict.fromkeys((*texts(self.settings.excluded_ranges), *cluster_ranges(cidrs, nodes)))
+        return Cluster(extra_excluded=tuple(ranges), sidecar=replace(options, families=families))
+
+
+def texts(ranges: Iterable[object]) -> tuple[str, ...]:
+    return tuple(str(each) for each in ranges)

@@ -1,0 +1,103 @@
+"""What happened to an object → the keys to reconcile. Nothing is decided here; a key too many costs a look, one too few a wrong pod.
+
+A template's key is added for its own changes, for a profile that selects it or did, for a Secret that its rules name, for the
+objects that belong to it, and for the cluster as a whole. A profile's is added for itself; templates add it when they are done.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from controller.compile import groyne_policy, network_policy, secret
+from controller.compile.ownership import ours
+from controller.profile_book import Change, ProfileBook, ref_of
+from controller.template_book import TemplateBook
+from kube import objects
+from kube.objects import Key, Raw
+from policy.program import ProfileRef
+
+OWNED_SUFFIXES = (network_policy.SUFFIX, groyne_policy.SUFFIX, secret.SUFFIX)
+
+
+@dataclass(slots=True)
+class SecretUsers:
+    """Which templates' rules name which Secrets, there or not."""
+
+    _users: defaultdict[Key, set[Key]] = field(default_factory=lambda: defaultdict(set))
+    _used: dict[Key, frozenset[Key]] = field(default_factory=dict)
+
+    def put(self, template: Key, secrets: Iterable[Key]) -> None:
+        wanted = frozenset(secrets)
+        for gone in self._used.get(template, frozenset()) - wanted:
+            self._users[gone].discard(template)
+            if not self._users[gone]:
+                del self._users[gone]
+        for key in wanted:
+            self._users[key].add(template)
+        if wanted:
+            self._used[template] = wanted
+        else:
+            self._used.pop(template, None)
+
+    def of(self, secret_key: Key) -> frozenset[Key]:
+        return frozenset(self._users.get(secret_key, ()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispatch:
+    """`template` and `profile` add to the queues, `order` asks for the order warnings of a namespace."""
+
+    profiles: ProfileBook
+    templates: TemplateBook
+    users: SecretUsers
+    template: Callable[[Key], None]
+    profile: Callable[[ProfileRef], None]
+    order: Callable[[str], None]
+    exists: Callable[[Key], bool]
+
+    def on_template(self, old: Raw | None, new: Raw | None) -> None:
+        raw = new or old or {}
+        key = objects.key_of(raw)
+        partners = self.templates.put(new) if new else self.templates.remove(key)
+        for each in (key, *partners):
+            self.template(each)
+
+    def on_profile(self, old: Raw | None, new: Raw | None) -> None:
+        ref = ref_of(new or old or {})
+        change = self.profiles.put(new) if new else self.profiles.remove(ref)
+        if change:
+            self._changed(change)
+        if new:
+            self.profile(ref)
+
+    def on_policy(self, old: Raw | None, new: Raw | None) -> None:
+        self._owner(objects.key_of(new or old or {}))
+
+    def on_secret(self, old: Raw | None, new: Raw | None) -> None:
+        raw = new or old or {}
+        key = objects.key_of(raw)
+        for each in self.users.of(key):
+            self.template(each)
+        if ours(raw) or key.name.endswith(secret.SUFFIX):
+            self._owner(key)
+
+    def everything(self) -> None:
+        for key in self.templates.keys():
+            self.template(key)
+
+    def namespace(self, namespace: str) -> None:
+        for key in self.templates.in_namespace(namespace) if namespace else self.templates.keys():
+            self.template(key)
+
+    def _changed(self, change: Change) -> None:
+        affected = {key for profile in (change.before, change.after) if profile for key in self.templates.selected_by(profile)}
+        for key in affected:
+            self.template(key)
+        self.order(change.ref.namespace)
+
+    def _owner(self, key: Key) -> None:
+        """The template after which an object is named, if there is one."""
+        for suffix in OWNED_SUFFIXES:
+            owner = Key(key.namespace, key.name.removesuffix(suffix))
+            if key.name.endswith(suffix) and self.exists(owner):
+                self.template(owner)

@@ -1,0 +1,59 @@
+"""The Secrets of each namespace that opted in, watched for as long as it does: one metadata informer a namespace, or one for all.
+
+A namespace whose RoleBinding lacks is asked again and again, slowly, by its reflector; it disturbs no other.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from kube.informer import Informer
+
+EVERYWHERE = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    informer: Informer
+    task: asyncio.Task[None]
+
+
+@dataclass(slots=True, kw_only=True)
+class OptedIn:
+    """`make` builds a namespace's informer; `opened` hears when its Secrets can be read for the first time, `closed` when no more."""
+
+    group: asyncio.TaskGroup
+    make: Callable[[str], Informer]
+    opened: Callable[[str], None]
+    closed: Callable[[str], None]
+    _watched: dict[str, Watched] = field(default_factory=dict)
+
+    def add(self, namespace: str) -> None:
+        if namespace in self._watched:
+            return
+        informer = self.make(namespace)
+        task = self.group.create_task(self._watch(namespace, informer), name=f"secrets {namespace or 'everywhere'}")
+        self._watched[namespace] = Watched(informer=informer, task=task)
+
+    def remove(self, namespace: str) -> None:
+        watched = self._watched.pop(namespace, None)
+        if watched:
+            watched.task.cancel()
+            self.closed(namespace)
+
+    def informer(self, namespace: str) -> Informer | None:
+        watched = self._watched.get(EVERYWHERE) or self._watched.get(namespace)
+        return watched.informer if watched else None
+
+    @property
+    def pending(self) -> list[str]:
+        """Namespaces of which nothing is known yet: neither their Secrets nor that they may not be read."""
+        return [name for name, watched in self._watched.items() if not watched.informer.has_synced and watched.informer.last_error is None]
+
+    async def _watch(self, namespace: str, informer: Informer) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(informer.run())
+                await informer.wait_synced()
+                self.opened(namespace)

@@ -1,0 +1,125 @@
+"""Brings one unified Secret to the API server: read as it is, compared, and written only where a byte differs.
+
+The Secret holds what must be found again, its CA above all: so it is read before it is compiled, and what could not be read is never
+"nothing before". Beside the compiler's keys it keeps `profiles.json`, the versions of the profiles that it was made from: a profile
+that does not compile after a restart goes on as it was. A Secret that the template does not control is left as it is.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from controller.as_seen import patch_as_seen
+from controller.compile.output import LABELS
+from controller.compile.ownership import controlled, foreign, ours
+from controller.compile.redacted import Redacted
+from controller.compile.secret import CONTENT_HASH, UnifiedSecret, content_hash
+from controller.kinds import SECRETS
+from controller.pace import Pace, TooSoon
+from controller.profile_book import Version, version_from
+from controller.secret_reader import values_of
+from crds.problem import Problem
+from kube import objects
+from kube.client import Client
+from kube.errors import NotFound
+from kube.objects import Key, Raw
+
+PROFILES_KEY = "profiles.json"
+WRITTEN_AT = "groyne.dev/written-at"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """`version` is the Secret's resourceVersion after it was compared or written."""
+
+    version: str
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SecretWriter:
+    client: Client
+    pace: Pace
+
+    async def read(self, key: Key) -> Raw | None:
+        """As the API server has it, not as a cache remembers it. Raises ApiError where that cannot be had."""
+        try:
+            return await self.client.get(SECRETS, key)
+        except NotFound:
+            return None
+
+    async def bring(self, key: Key, wanted: UnifiedSecret, live: Raw | None, *, now: datetime) -> Written:
+        """`live` is what `read` answered, and controlled by the template. Raises ApiError, and TooSoon."""
+        manifest = wanted.manifest(reveal=True)
+        if live is None:
+            self._may_write(key)
+            made = await self.client.create(SECRETS, stamped(manifest, now), namespace=key.namespace)
+            return Written(version=objects.resource_version(made), changed=True)
+        if same(manifest, live):
+            return Written(version=objects.resource_version(live), changed=False)
+        self._may_write(key)
+        made = await patch_as_seen(self.client, SECRETS, key, live, replacing(manifest, live, now))
+        return Written(version=objects.resource_version(made), changed=True)
+
+    async def remove(self, key: Key, live: Raw) -> None:
+        """Also no more than twice a second."""
+        self._may_write(key)
+        await self.client.delete(SECRETS, key, uid=objects.uid_of(live), resource_version=objects.resource_version(live))
+
+    def _may_write(self, key: Key) -> None:
+        item = SECRETS, key
+        seconds = self.pace.wait(item)
+        if seconds > 0:
+            raise TooSoon(seconds)
+        self.pace.note(item)
+
+
+def refused(live: Raw | None, uid: str) -> Problem | None:
+    """Why this Secret is not ours to write."""
+    if live is None or (controlled(live, uid) and ours(live)):
+        return None
+    return foreign({}, {"kind": "Secret", **live}).problem
+
+
+def with_profiles(secret: UnifiedSecret, versions: Iterable[Version]) -> UnifiedSecret:
+    """The Secret with the versions that it was made from, its hash of all."""
+    text = json.dumps([version.source for version in versions], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    data = {**secret.data, PROFILES_KEY: Redacted(text.encode())}
+    ordered = {name: data[name] for name in sorted(data)}
+    notes = {**secret.metadata.get("annotations", {}), CONTENT_HASH: content_hash(ordered)}
+    return UnifiedSecret(metadata={**secret.metadata, "annotations": notes}, data=ordered)
+
+
+def kept_versions(live: Raw) -> list[Version]:
+    """The profiles' versions that a Secret has kept; what cannot be read is none."""
+    try:
+        sources: Any = json.loads(values_of(live).get(PROFILES_KEY, b"[]"))
+    except ValueError:
+        return []
+    found = (version_from(source) for source in (sources if isinstance(sources, list) else []))
+    return [version for version in found if version]
+
+
+def same(manifest: Raw, live: Raw) -> bool:
+    hash_wanted = manifest["metadata"]["annotations"][CONTENT_HASH]
+    return manifest["data"] == live.get("data") and objects.annotations(live).get(CONTENT_HASH) == hash_wanted
+
+
+def stamped(manifest: Raw, now: datetime) -> Raw:
+    head = manifest["metadata"]
+    return {**manifest, "metadata": {**head, "annotations": {**head["annotations"], WRITTEN_AT: f"{now:%Y-%m-%dT%H:%M:%SZ}"}}}
+
+
+def replacing(manifest: Raw, live: Raw, now: datetime) -> list[Raw]:
+    notes = {**objects.annotations(live), **stamped(manifest, now)["metadata"]["annotations"]}
+    return [
+        {"op": "add", "path": "/metadata/annotations", "value": notes},
+        {"op": "add", "path": "/metadata/labels", "value": {**objects.labels(live), **LABELS}},
+        {"op": "add", "path": "/data", "value": manifest["data"]},
+    ]
+
+
+def decoded(live: Raw | None) -> dict[str, bytes]:
+    return values_of(live) if live else {}

@@ -1,0 +1,277 @@
+"""One SandboxTemplate: its hash label, its NetworkPolicies, its unified Secret; what came of it goes into the ledger.
+
+Level-triggered: each run reads the books and caches as they are and does what is lacking. The parts do not wait for each other:
+a Secret that cannot be written keeps no NetworkPolicy from being right. Whatever fails is tried again later, the rest stands.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from kube.reconcile import Result
+
+from controller.compile import groyne_policy, network_policy, secret
+from controller.compile.hashes import HASH_LABEL, name_hash
+from controller.compile.identity import template_identity
+from controller.compile.material import read_before
+from controller.compile.output import Manifest
+from controller.compile.secret import CONTENT_HASH, size_problem
+from controller.compile.template import Cluster, TemplateOutput, compile_template, passthrough
+from controller.kinds import NETWORK_POLICIES, TEMPLATES
+from controller.ledger import Ledger, Outcome
+from controller.pace import TooSoon
+from controller.policy_writer import PolicyWriter, warnings_text
+from controller.profile_book import Entry, ProfileBook
+from controller.references import Resolved, Resolver, ca_named, not_opted_in
+from controller.renewal import CertificateKind, due, ends
+from controller.secret_reader import Access, NotReadableYet, SecretReader
+from controller.secret_writer import SecretWriter, decoded, refused, with_profiles
+from controller.template_book import TemplateBook
+from controller.template_inputs import template_inputs
+from crds import parse
+from crds.problem import Problem
+from crds.sandbox_template import SandboxTemplate
+from dataplane.compile import make_plan
+from dataplane.limits import LARGEST, policy_size
+from kube import objects
+from kube.client import Client
+from kube.errors import ApiError
+from kube.objects import Key, Raw, Resource
+from kube.store import Store
+from policy.program import ProfileRef
+
+log = logging.getLogger(__name__)
+
+LONGEST_REST = timedelta(hours=12)
+
+Announce = Callable[[Raw, Problem], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rooms:
+    """What a reconcile reads."""
+
+    templates: Store
+    profiles: ProfileBook
+    book: TemplateBook
+    secrets: SecretReader
+    cluster: Callable[[], Cluster]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effects:
+    """What a reconcile may do. `changed` hears of profiles of which there is news, `distributed` of a Secret that was written,
+    `uses` of the Secrets that its rules name,
+    `expiring` of the ends of a template's certificates; {} where there are none.
+    """
+
+    client: Client
+    policies: PolicyWriter
+    secrets: SecretWriter
+    announce: Announce
+    changed: Callable[[frozenset[ProfileRef]], None]
+    distributed: Callable[[Key, str], None]
+    uses: Callable[[Key, Iterable[Key]], None]
+    expiring: Callable[[Key, Mapping[CertificateKind, datetime]], None]
+    resource: Resource = TEMPLATES
+
+
+class TemplateReconciler:
+    def __init__(self, rooms: Rooms, effects: Effects, ledger: Ledger, now: Callable[[], datetime]) -> None:
+        self._rooms, self._effects, self._ledger, self._now = rooms, effects, ledger, now
+
+    async def __call__(self, key: Key) -> Result:
+        raw = self._rooms.templates.get(key)
+        if raw is None:
+            self._effects.changed(self._ledger.remove(key))
+            self._effects.expiring(key, {})
+            self._effects.uses(key, ())
+            return Result()
+        if objects.deleting(raw):
+            return Result()
+        parsed = parse(raw)
+        for problem in parsed.problems:
+            self._effects.announce(raw, problem)
+        if not isinstance(parsed.object, SandboxTemplate):
+            return Result()
+        return await self._bring(key, raw, parsed.object)
+
+    async def _bring(self, key: Key, raw: Raw, template: SandboxTemplate) -> Result:
+        """Each part by itself; the first failure is raised when all have had their turn."""
+        failed: list[Exception] = []
+        for part in (self._label, self._policies):
+            try:
+                await part(key, raw, template)
+            except (ApiError, TooSoon) as error:
+                failed.append(error)
+        outcome = Outcome()
+        try:
+            outcome = await self._egress(key, raw, template)
+        except NotReadableYet:
+            return later(failed, 1.0)
+        except (ApiError, TooSoon) as error:
+            failed.append(error)
+            outcome = self._unwritten(key, template, error)
+        if failed and outcome.written:
+            outcome = replace(outcome, written=False)
+        self._effects.changed(self._ledger.put(key, outcome))
+        return later(failed, self._rest(outcome))
+
+    async def _label(self, key: Key, raw: Raw, _template: SandboxTemplate) -> None:
+        wanted = name_hash(key.name)
+        if objects.labels(raw).get(HASH_LABEL) == wanted:
+            return
+        head = {"name": key.name, "namespace": key.namespace, "uid": objects.uid_of(raw), "labels": {HASH_LABEL: wanted}}
+        resource = self._effects.resource
+        body = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": head}
+        await self._effects.client.apply(resource, key, body)
+
+    async def _policies(self, key: Key, raw: Raw, template: SandboxTemplate) -> None:
+        cluster, selection = self._rooms.cluster(), self._rooms.profiles.select(template_identity(template))
+        services = groyne_policy.needed_services(selection) | ({groyne_policy.Service.AUDIT} if cluster.audited else frozenset())
+        own = network_policy.network_policy(template, extra_excluded=cluster.extra_excluded)
+        added = groyne_policy.groyne_policy(template, services, cluster.endpoints)
+        collision = self._rooms.book.collision(key)
+        problems = tuple(dict.fromkeys((*own.problems, *added.problems, *((collision,) if collision else ()))))
+        for problem in problems:
+            self._effects.announce(raw, problem)
+        if not any(problem.fatal for problem in own.problems):
+            await self._policy(raw, key, network_policy.SUFFIX, own.manifest, warnings_text(problems))
+        if not any(problem.fatal for problem in added.problems):
+            await self._policy(raw, key, groyne_policy.SUFFIX, added.manifest, "")
+
+    async def _policy(self, raw: Raw, key: Key, suffix: str, wanted: Manifest | None, warnings: str) -> None:
+        name = Key(key.namespace, key.name + suffix)
+        problem = await self._effects.policies.bring(name, wanted, uid=objects.uid_of(raw), warnings=warnings)
+        if problem:
+            self._effects.announce(raw, problem)
+            if problem.fatal:
+                raise ConflictingOwner(f"{NETWORK_POLICIES} {name}: {problem.reason}")
+
+    async def _egress(self, key: Key, raw: Raw, template: SandboxTemplate) -> Outcome:
+        selection = self._rooms.profiles.select(template_identity(template))
+        entries = [entry for profile in selection.profiles if (entry := self._rooms.profiles.get(profile.ref))]
+        selected = {entry.ref: entry.version.generation for entry in entries if entry.version}
+        name = Key(key.namespace, key.name + secret.SUFFIX)
+        access = self._rooms.secrets.access(key.namespace)
+        if access is Access.UNKNOWN:
+            raise NotReadableYet(f"the Secrets of namespace {key.namespace} are not listed yet")
+        if access is Access.CLOSED:
+            return self._closed(raw, key, selected)
+        if not entries:
+            self._effects.uses(key, ())
+            await self._remove(name, raw)
+            return Outcome(written=True)
+        resolver = Resolver(self._rooms.secrets)
+        resolved = await resolver.resolve(selection, ca_named(template, entries, key.namespace), self._now())
+        self._effects.uses(key, resolved.secrets)
+        base = Outcome(selected=selected, unresolved=resolved.unresolved)
+        return await self._bring_secret(name, raw, template, entries, resolved, base)
+
+    async def _bring_secret(
+        self, name: Key, raw: Raw, template: SandboxTemplate, entries: list[Entry], resolved: Resolved, base: Outcome
+    ) -> Outcome:
+        cluster, before = self._rooms.cluster(), self._ledger.get(objects.key_of(raw))
+        inputs = template_inputs(template, entries, resolved, cluster)
+        if before and self._nothing_to_do(name, before, inputs):
+            kept = {"written": before.written, "version": before.version, "revision": before.revision, "renew_at": before.renew_at}
+            return replace(base, inputs=inputs, failures=before.failures, **kept)  # type: ignore[arg-type]
+        live = await self._effects.secrets.read(name)
+        now = self._now()
+        failure = refused(live, objects.uid_of(raw)) or resolved.failure
+        if failure is None:
+            made = await asyncio.to_thread(compiled, template, resolved, cluster, decoded(live), now)
+            failure = made if isinstance(made, Problem) else next((p for p in made.problems if p.fatal), None)
+        if failure is not None or isinstance(made, Problem) or made.secret is None:
+            return self._failing(raw, base, failure)
+        wanted = with_profiles(made.secret, [entry.version for entry in entries if entry.version])
+        too_large = size_problem(name.name, sum(map(len, wanted.data.values())))
+        if too_large:
+            self._effects.announce(raw, too_large)
+            if too_large.fatal:
+                return self._failing(raw, base, too_large)
+        written = await self._effects.secrets.bring(name, wanted, live, now=now)
+        revision = wanted.metadata["annotations"][CONTENT_HASH][:16]
+        if written.changed:
+            self._effects.distributed(objects.key_of(raw), revision)
+        self._effects.expiring(objects.key_of(raw), ends(wanted.data))
+        done = {"version": written.version, "revision": revision, "renew_at": due(wanted.data)}
+        return replace(base, written=True, inputs=inputs, **done)  # type: ignore[arg-type]
+
+    def _nothing_to_do(self, name: Key, before: Outcome, inputs: tuple[object, ...]) -> bool:
+        live = self._rooms.secrets.metadata(name)
+        unchanged = live is not None and before.version == objects.resource_version(live)
+        due = before.renew_at is not None and self._now() >= before.renew_at
+        return before.written and unchanged and not due and before.inputs == inputs
+
+    def _closed(self, raw: Raw, key: Key, selected: Mapping[ProfileRef, int | None]) -> Outcome:
+        """No Secret without its namespace's consent: the profiles say so; the NetworkPolicy stands all the same."""
+        if not selected:
+            return Outcome(written=True)
+        problem = not_opted_in(key.namespace)
+        self._effects.announce(raw, problem)
+        return Outcome(selected=selected, unresolved=dict.fromkeys(selected, (problem,)), failures=(problem,))
+
+    async def _remove(self, name: Key, raw: Raw) -> None:
+        """No profile selects the template any more."""
+        if self._rooms.secrets.metadata(name) is None:
+            return
+        live = await self._effects.secrets.read(name)
+        if live is not None and refused(live, objects.uid_of(raw)) is None:
+            await self._effects.secrets.remove(name, live)
+
+    def _failing(self, raw: Raw, base: Outcome, failure: Problem | None) -> Outcome:
+        """The Secret stays as it is."""
+        if failure:
+            self._effects.announce(raw, failure)
+        return replace(base, failures=(failure,) if failure else ())
+
+    def _unwritten(self, key: Key, template: SandboxTemplate, error: Exception) -> Outcome:
+        profiles = self._rooms.profiles.select(template_identity(template)).profiles
+        entries = [entry for profile in profiles if (entry := self._rooms.profiles.get(profile.ref))]
+        selected = {entry.ref: entry.version.generation for entry in entries if entry.version}
+        before = self._ledger.get(key)
+        unresolved = before.unresolved if before else {}
+        reason = error.reason if isinstance(error, ApiError) and error.reason else type(error).__name__
+        problem = Problem(reason="WriteFailed", message=f"the API server did not take it ({reason}); it is tried again", fatal=False)
+        return Outcome(selected=selected, unresolved=unresolved, failures=() if isinstance(error, TooSoon) else (problem,))
+
+    def _rest(self, outcome: Outcome) -> float | None:
+        if outcome.renew_at is None:
+            return None
+        return max(1.0, min(outcome.renew_at - self._now(), LONGEST_REST).total_seconds())
+
+
+class ConflictingOwner(ApiError):  # noqa: N818
+    """An object of this name belongs to somebody else; it is looked at again later."""
+
+
+def compiled(
+    template: SandboxTemplate, resolved: Resolved, cluster: Cluster, before: Mapping[str, bytes], now: datetime
+) -> TemplateOutput | Problem:
+    """The slow part, for a thread of its own: Envoy's files and the certificates."""
+    size = policy_size(make_plan(resolved.selection, passthrough(template)))
+    if size > LARGEST:
+        message = (
+            f"the rules that meet here come to {size} conditions, and {LARGEST} can be carried out: `groyne check` says what to change"
+        )
+        return Problem(reason="PolicyTooLarge", message=message)
+    return compile_template(
+        template,
+        resolved.selection,
+        resolved.credentials,
+        now=now,
+        cluster=cluster,
+        own_ca=resolved.own_ca,
+        before=read_before(before, now),
+    )
+
+
+def later(failed: list[Exception], rest: float | None) -> Result:
+    errors = [error for error in failed if not isinstance(error, TooSoon)]
+    if errors:
+        raise errors[0]
+    waits = [error.seconds for error in failed if isinstance(error, TooSoon)]
+    return Result(requeue_after=min(waits) if waits else rest)
