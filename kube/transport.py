@@ -20,6 +20,7 @@ from kr8s.asyncio import Api
 from kube.carrier import JSON, Answer, Stream
 from kube.credentials import Read, complete, remove_copies
 from kube.errors import ApiError, TimedOut, Unavailable
+from kube.lanes import Lanes
 from kube.lines import lines
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,9 @@ LOOK_AGAIN = 30.0
 REFUSED_AGAIN = 1.0
 # Calls beyond this wait for a free connection, within their deadline.
 CALLS_AT_ONCE = 100
+WATCHES_AT_ONCE = 10_000
+# The API server itself closes what was idle for 90 s.
+KEPT = 60.0
 LONGEST_ERROR = 2**20
 
 
@@ -46,18 +50,18 @@ class Login:
 class _Api(Api):
     """kr8s' Api with a session that follows no redirect, hears no proxy variable and is never made anew under a running stream."""
 
-    def open(self, verify: SSLContext | bool, limits: httpx.Limits, user_agent: str) -> None:
+    def open(self, verify: SSLContext, user_agent: str, *, most: int) -> None:
         # Compressing costs the server more than a cluster's network gains by it.
         headers = {"user-agent": user_agent, "accept-encoding": "identity"}
         if self.auth.token:
             headers["authorization"] = f"Bearer {self.auth.token}"
+        limits, proxy = httpx.Limits(max_connections=1, keepalive_expiry=KEPT), self.auth.proxy
+        lanes = Lanes(lambda: httpx.AsyncHTTPTransport(verify=verify, limits=limits, proxy=proxy, trust_env=False), most=most, keep=KEPT)
         self._session = httpx.AsyncClient(
             base_url=self.auth.server,
             headers=headers,
-            verify=verify,
+            transport=lanes,
             timeout=None,  # noqa: S113 — every use has a deadline of its own, for all phases together
-            limits=limits,
-            proxy=self.auth.proxy,
             trust_env=False,
             follow_redirects=False,
         )
@@ -239,11 +243,12 @@ async def _log_in(login: Login) -> _Session:
     try:
         await auth.reauthenticate()
         read = complete(auth, login.service_account)
-        verify = await auth.ssl_context()
+        found = await auth.ssl_context()
     finally:
         remove_copies(auth)
-    calls.open(verify, httpx.Limits(max_connections=CALLS_AT_ONCE, keepalive_expiry=60), login.user_agent)
-    watches.open(verify, httpx.Limits(), login.user_agent)
+    verify = found if isinstance(found, SSLContext) else httpx.create_ssl_context(trust_env=False)
+    calls.open(verify, login.user_agent, most=CALLS_AT_ONCE)
+    watches.open(verify, login.user_agent, most=WATCHES_AT_ONCE)
     return _Session(calls, watches, read)
 
 
