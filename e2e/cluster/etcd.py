@@ -1,0 +1,27 @@
+"""What a test does to etcd behind the API server's back, over etcd's own JSON gateway: its history is forgotten up to now."""
+
+import base64
+from typing import Any
+
+import httpx
+
+
+def compact(address: str) -> int:
+    """Forgets all revisions before the present one, which is given back: who asks the store for an older one gets 410 Expired."""
+    found = _post(f"{address}/v3/kv/range", {"key": base64.b64encode(b"groyne").decode()})
+    revision = int(found["header"]["revision"])
+    _post(f"{address}/v3/kv/compaction", {"revision": str(revision), "physical": True})
+    return revision
+
+
+def healthy(address: str) -> bool:
+    try:
+        return bool(httpx.get(f"{address}/health", timeout=1, trust_env=False).json()["health"] == "true")
+    except httpx.TransportError:
+        return False
+
+
+def _post(url: str, body: dict[str, Any]) -> dict[str, Any]:
+    answer = httpx.post(url, json=body, timeout=10, trust_env=False)
+    found: dict[str, Any] = answer.raise_for_status().json()
+    return found
