@@ -5,5 +5,6 @@ SandboxTemplate + Selection              → `groyne_policy`    TEMPLATE-groyne,
 names to intercept + what was made before → `material`        CA, leafs and bundle, made anew only where they must be
 Configuration + material                 → `secret`           TEMPLATE-egress, byte-stable
 problems + conditions as they were       → `status`           Accepted, ResolvedRefs, Programmed
+ServiceCIDRs, Nodes, a Service            → `ranges`, `families` what the cluster is, the same for all templates
 manifest + object as it is               → `ownership`        create, replace, delete, leave alone or refuse
 """

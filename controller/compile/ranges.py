@@ -15,7 +15,7 @@ from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from itertools import islice
 from typing import Any, TypeVar
 
-from controller.compile.exclusions import IPV4_BASE, IPV6_BASE, Network, covers, unmapped
+from controller.compile.exclusions import IPV4_BASE, IPV6_BASE, Network, unmapped
 from kube.objects import Raw
 
 MOST = 256
@@ -25,22 +25,27 @@ WIDEST = {4: 8, 6: 20}
 SEGMENT = 64
 MANY = 64
 """Of one object's ranges or addresses no more are read; the API server allows two ranges, and no machine has as many addresses."""
-BASE = tuple(ip_network(text) for text in (*IPV4_BASE, *IPV6_BASE))
 
 One = TypeVar("One", IPv4Network, IPv6Network)
 
 
 def cluster_ranges(service_cidrs: Iterable[Raw], nodes: Iterable[Raw], configured: Iterable[str] = ()) -> tuple[str, ...]:
     """`configured` are the operator's own: what lies in them is not said again, and changes nothing when it changes."""
-    known = [*BASE, *networks(configured)]
-    found = {
-        *(network for raw in service_cidrs for network in service_networks(raw)),
-        *(segment(network) for raw in nodes for network in (*pod_networks(raw), *node_networks(raw))),
-    }
-    own = [network for network in found if network.prefixlen >= WIDEST[network.version] and not any(covers(wide, network) for wide in known)]
-    ipv4 = few(network for network in own if isinstance(network, IPv4Network))
-    ipv6 = few(network for network in own if isinstance(network, IPv6Network))
+    known = networks((*IPV4_BASE, *IPV6_BASE, *configured))
+    found = [network for raw in service_cidrs for network in service_networks(raw)]
+    found += [segment(network) for raw in nodes for network in (*pod_networks(raw), *node_networks(raw))]
+    ipv4 = few(unknown(of_version(IPv4Network, found), of_version(IPv4Network, known)))
+    ipv6 = few(unknown(of_version(IPv6Network, found), of_version(IPv6Network, known)))
     return tuple(map(str, (*ipv4, *ipv6)))
+
+
+def of_version(version: type[One], found: Iterable[Network]) -> set[One]:
+    return {network for network in found if isinstance(network, version)}
+
+
+def unknown(found: set[One], known: set[One]) -> list[One]:
+    believed = (network for network in found if network.prefixlen >= WIDEST[network.version])
+    return [network for network in believed if not any(network.subnet_of(wide) for wide in known)]
 
 
 def service_networks(raw: Raw) -> list[Network]:
@@ -69,7 +74,9 @@ def few(ranges: Iterable[One]) -> list[One]:
     found = list(collapse_addresses(ranges))
     while len(found) > MOST:
         length = max(network.prefixlen for network in found) - 1
-        found = list(collapse_addresses(network if network.prefixlen <= length else network.supernet(new_prefix=length) for network in found))
+        found = list(
+            collapse_addresses(network if network.prefixlen <= length else network.supernet(new_prefix=length) for network in found)
+        )
     return found
 
 
@@ -80,9 +87,11 @@ def networks(texts: Iterable[str]) -> list[Network]:
 
 def parsed(text: str) -> Iterator[Network]:
     try:
-        yield unmapped(ip_network(text.strip(), strict=False))
+        network = ip_network(text.strip(), strict=False)
     except ValueError:
         return
+    if "%" not in text:  # a zone is no range that a policy could name
+        yield unmapped(network)
 
 
 def part(raw: Raw, name: str) -> Raw:
