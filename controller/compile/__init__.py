@@ -5,6 +5,7 @@ SandboxTemplate + Selection              → `groyne_policy`    TEMPLATE-groyne,
 names to intercept + what was made before → `material`        CA, leafs and bundle, made anew only where they must be
 Configuration + material                 → `secret`           TEMPLATE-egress, byte-stable
 problems + conditions as they were       → `status`           Accepted, ResolvedRefs, Programmed
-ServiceCIDRs, Nodes, a Service            → `ranges`, `families` what the cluster is, the same for all templates
+ServiceCIDRs + Nodes                     → `ranges`           the cluster's own ranges, for the default policy
+ServiceCIDRs + Nodes + a Service         → `families`         the IP families of its pods, for the sidecar
 manifest + object as it is               → `ownership`        create, replace, delete, leave alone or refuse
 """
