@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from kube.failures import where
 from kube.objects import Key, Raw, key_of, resource_version, uid_of
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class Index:
             return frozenset(self._indexer(raw))
         except Exception as error:  # noqa: BLE001 — an object may hold anything; its text may be a secret, so only the class is said
             if not self._failed:
-                log.warning("index %s: %s on %s: it is indexed under nothing (said once)", self._name, type(error).__name__, key)
+                log.warning("index %s: %s on %s: it is indexed under nothing (said once)", self._name, where(error), key)
             self._failed = True
             return frozenset()
 

@@ -20,6 +20,7 @@ from kr8s.asyncio import Api
 from kube.carrier import JSON, Answer, Stream
 from kube.credentials import Read, complete, remove_copies
 from kube.errors import ApiError, TimedOut, Unavailable
+from kube.failures import where
 from kube.lanes import Lanes
 from kube.lines import lines
 
@@ -205,7 +206,7 @@ class Transport:
             try:
                 fresh = await _log_in(self._login)
             except Exception as error:  # noqa: BLE001 — half-written files, a plug-in that fails: what there is stays; the text may hold a token
-                log.warning("reading the credentials anew failed: %s", type(error).__name__)
+                log.warning("reading the credentials anew failed: %s", where(error))
                 return False
             return await self._replaced(refused, fresh)
 
