@@ -14,7 +14,7 @@ from kube.client import Client
 from kube.errors import ApiError
 from kube.failures import where
 from kube.objects import Raw, Resource, key_of, uid_of
-from kube.reflector import Reflector, ReflectorSettings, Statistics, without_managed_fields
+from kube.reflector import DEFAULTS, Reflector, ReflectorSettings, Statistics, without_managed_fields
 from kube.store import Indexer, Store
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class Informer:
         metadata_only: bool = False,
         transform: Callable[[Raw], Raw] = without_managed_fields,
         indexers: Mapping[str, Indexer] | None = None,
-        settings: ReflectorSettings = ReflectorSettings(),
+        settings: ReflectorSettings = DEFAULTS,
         random: Callable[[], float],
     ) -> None:
         self.resource = resource

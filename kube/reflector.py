@@ -48,6 +48,9 @@ class ReflectorSettings:
     longest_wait: float = 300.0  # that a server may ask for
 
 
+DEFAULTS = ReflectorSettings()
+
+
 def without_managed_fields(raw: Raw) -> Raw:
     """Half of an object's bytes, and nothing that we read."""
     metadata(raw).pop("managedFields", None)
@@ -84,7 +87,7 @@ class Reflector:
         field_selector: str = "",
         metadata_only: bool = False,
         transform: Callable[[Raw], Raw] = without_managed_fields,
-        settings: ReflectorSettings = ReflectorSettings(),
+        settings: ReflectorSettings = DEFAULTS,
         random: Callable[[], float],
     ) -> None:
         self.resource = resource
