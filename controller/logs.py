@@ -52,7 +52,7 @@ def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackTy
 class JsonHandler(logging.StreamHandler[TextIO]):
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
-        self.setFormatter(Lines(json_ensure_ascii=False))
+        self.setFormatter(Lines())
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """The standard one would print the arguments as they are."""
@@ -60,8 +60,8 @@ class JsonHandler(logging.StreamHandler[TextIO]):
 
 
 class Lines(JsonFormatter):
-    def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
-        log_data.update(entry(record, record.msg if isinstance(record.msg, dict) else {}))
+    def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:  # noqa: ARG002
+        log_data.update(entry(record))
 
 
 class TextHandler(logging.Handler):
@@ -74,7 +74,7 @@ class TextHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self.console.print(text(entry(record, record.msg if isinstance(record.msg, dict) else {})))
+            self.console.print(text(entry(record)))
         except Exception:  # noqa: BLE001 - a line that cannot be written must not end what it tells of
             self.handleError(record)
 
@@ -86,23 +86,26 @@ def unreadable(stream: TextIO, record: logging.LogRecord) -> None:
     kind = getattr(sys.exc_info()[0], "__name__", "")
     try:
         stream.write(
-            json.dumps({"level": "error", "logger": record.name, "msg": f"a log line of {record.module}:{record.lineno}: {kind}"}) + "\n"
+            json.dumps(
+                {"level": "error", "logger": record.name, "msg": f"a line of {record.module}:{record.lineno} could not be written: {kind}"}
+            )
+            + "\n"
         )
     except (OSError, ValueError):
         return  # the stream itself is gone, and nobody listens
 
 
-def entry(record: logging.LogRecord, given: dict[str, Any]) -> dict[str, Any]:
+def entry(record: logging.LogRecord) -> dict[str, Any]:
     """The line as plain data. A field of the caller's that is called as one of ours gives way."""
     ours: dict[str, Any] = {
         "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "level": record.levelname.lower(),
         "logger": record.name,
-        "msg": "" if given else clean(record.getMessage()),
+        "msg": clean(record.getMessage()),
     }
     extra = {name: value for name, value in record.__dict__.items() if name not in _NOT_EXTRA and not name.startswith("_")}
     raised = failure(record.exc_info[1]) if record.exc_info and record.exc_info[1] else {}
-    return {**ours, **{name: value for name, value in fields({**given, **extra}.items()).items() if name not in ours}, **raised}
+    return {**ours, **{name: value for name, value in fields(extra.items()).items() if name not in ours}, **raised}
 
 
 def failure(error: BaseException) -> dict[str, str]:
@@ -130,7 +133,12 @@ def text(line: dict[str, Any]) -> Text:
     given = dict(line)
     moment, level, logger, said, trace = (given.pop(name, "") for name in ("ts", "level", "logger", "msg", "traceback"))
     rest = "  ".join(f"{printable(name)}={shown(value)}" for name, value in given.items())
-    parts = [(f"{moment[11:-1]} ", "dim"), (f"{level:<8}", COLOURS.get(level, "")), (f"{logger}  ", "dim"), printable(said)]
+    parts: list[str | tuple[str, str]] = [
+        (f"{moment[11:-1]} ", "dim"),
+        (f"{level:<8}", COLOURS.get(level, "")),
+        (f"{logger}  ", "dim"),
+        printable(said),
+    ]
     assembled = Text.assemble(*parts, (f"  {rest}" if rest else "", "cyan"))
     return assembled.append("".join(f"\n    {printable(each)}" for each in trace.splitlines()), "dim")
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from itertools import islice, pairwise
+from math import isfinite
 from typing import Any
 
 MASK = "***"
@@ -20,20 +21,20 @@ _WORDS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
 _SECRET_WORDS = frozenset({"authorization", "cookie", "data", "passphrase", "passwd", "password", "token", "tokens"})
 _SECRET_PAIRS = frozenset({("api", "key"), ("private", "key"), ("secret", "key"), ("access", "key"), ("client", "secret")})
 
-_NAMES = "authorization|proxy-authorization|cookie|password|passphrase|token|stringdata|data|api_?key|client_?secret|private_?key"
-_QUOTED = r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'"
-_VALUE = rf"b?(?:{_QUOTED})|\{{(?:{_QUOTED}|[^\"'}}])*\}}?|\[(?:{_QUOTED}|[^\"'\]])*\]?|[^\s,}}\]]+"
-_PATTERNS = (
-    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL), MASK),
-    (re.compile(r"\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?"), MASK),
-    (re.compile(r"\b(bearer)\s+[\w.~+/=-]{8,}", re.IGNORECASE), rf"\1 {MASK}"),
-    (
-        re.compile(rf"(b?[\"'](?:\w*[-_])?(?:{_NAMES})[\"']\s*:\s*)b?(?:{_QUOTED}|\{{[^}}]*\}}?|\[[^]]*\]?|[^\s,}}\]]+)", re.IGNORECASE),
-        rf"\1{MASK}",
-    ),
-    (re.compile(rf"\b((?:\w*[-_])?(?:{_NAMES})=)(?:{_QUOTED}|[^\s,;&)]+)", re.IGNORECASE), rf"\1{MASK}"),
-    (re.compile(r"\b((?:proxy-)?authorization:\s*)[^\r\n]+", re.IGNORECASE), rf"\1{MASK}"),
-    (re.compile(r"\b(input_value=)(?:" + _QUOTED + r"|.*?)(?=, input_type=|\]|$)", re.MULTILINE), rf"\1{MASK}"),
+_NAMES = "[a-z0-9_-]{0,40}(?:authorization|cookie|password|passphrase|token|(?<!meta)data|api_?key|client_?secret|private_?key)"
+_QUOTED = r"\"(?:[^\"\\]|\\.)*(?:\"|\\?\Z)|'(?:[^'\\]|\\.)*(?:'|\\?\Z)"
+_VALUE = rf"b?(?:{_QUOTED})|\{{(?:{_QUOTED}|[^\"'}}])*\}}?|\[(?:{_QUOTED}|[^\"'\]])*\]?|[^\s,;&)}}\]]+"
+_PATTERNS = tuple(
+    (re.compile(pattern, re.IGNORECASE | re.DOTALL | re.MULTILINE), replacement)
+    for pattern, replacement in (
+        (r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", MASK),
+        (r"\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?", MASK),
+        (r"\b((?:proxy-)?authorization:\s*)[^\r\n]+", rf"\1{MASK}"),
+        (r"\b(bearer)\s+[\w.~+/=-]{8,}", rf"\1 {MASK}"),
+        (rf"([\"']{_NAMES}[\"']\s*:\s*)(?:{_VALUE})", rf"\1{MASK}"),
+        (rf"\b({_NAMES}=)(?:{_VALUE})", rf"\1{MASK}"),
+        (rf"\b(input_value=)(?:{_QUOTED}|.*?(?=, input_type=|\]|$))", rf"\1{MASK}"),
+    )
 )
 """Keys and tokens by their looks; what stands behind a telling name in JSON, in a `repr`, in a URL or a header; Pydantic's quotations."""
 
@@ -45,14 +46,15 @@ def secret_name(name: str) -> bool:
 
 
 def clean(text: str) -> str:
+    kept = text[:LONGEST_TEXT]
     for pattern, replacement in _PATTERNS:
-        text = pattern.sub(replacement, text)
-    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}… {len(text) - LONGEST_TEXT} more characters"
+        kept = pattern.sub(replacement, kept)
+    return kept if len(text) <= LONGEST_TEXT else f"{kept}… {len(text) - LONGEST_TEXT} more characters"
 
 
 def plain(value: Any, depth: int = 0) -> Any:
     """Data for JSON. Bytes are never text that somebody meant to be read."""
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, bool | int) or (isinstance(value, float) and isfinite(value)):
         return value
     if isinstance(value, bytes | bytearray | memoryview):
         return f"{len(value)} bytes"
