@@ -43,8 +43,8 @@ class ClusterView:
         cidrs, nodes = list(self.service_cidrs()), list(self.nodes())
         families = cluster_families(cidrs, nodes, self.kubernetes_service(), OVERRIDES.get(self.settings.families))
         options = SidecarOptions(port=self.settings.sidecar_port, allowed=texts(self.settings.allowed_private))
-        ranges = dict.fromkeys((*texts(self.settings.excluded_ranges), *cluster_ranges(cidrs, nodes)))
-        return Cluster(extra_excluded=tuple(ranges), sidecar=replace(options, families=families))
+        ranges = cluster_ranges(cidrs, nodes, texts(self.settings.excluded_ranges))
+        return Cluster(extra_excluded=ranges, sidecar=replace(options, families=families))
 
 
 def texts(ranges: Iterable[object]) -> tuple[str, ...]:

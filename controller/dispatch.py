@@ -39,18 +39,23 @@ class SecretUsers:
         else:
             self._used.pop(template, None)
 
+    def of_namespace(self, namespace: str) -> frozenset[Key]:
+        """`namespace` "" is everywhere."""
+        return frozenset(user for key, users in self._users.items() if namespace in ("", key.namespace) for user in users)
+
     def of(self, secret_key: Key) -> frozenset[Key]:
         return frozenset(self._users.get(secret_key, ()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dispatch:
-    """`template` and `profile` add to the queues, `order` asks for the order warnings of a namespace."""
+    """`template` and `profile` add to the queues, `again` too, behind those, `order` asks for the order warnings of a namespace."""
 
     profiles: ProfileBook
     templates: TemplateBook
     users: SecretUsers
     template: Callable[[Key], None]
+    again: Callable[[Key], None]
     profile: Callable[[ProfileRef], None]
     order: Callable[[str], None]
     exists: Callable[[Key], bool]
@@ -82,12 +87,15 @@ class Dispatch:
             self._owner(key)
 
     def everything(self) -> None:
+        """Behind what somebody has just changed."""
         for key in self.templates.keys():
-            self.template(key)
+            self.again(key)
+        for ref in self.profiles.all_refs():
+            self.profile(ref)
 
     def namespace(self, namespace: str) -> None:
         for key in self.templates.in_namespace(namespace) if namespace else self.templates.keys():
-            self.template(key)
+            self.again(key)
 
     def _changed(self, change: Change) -> None:
         affected = {key for profile in (change.before, change.after) if profile for key in self.templates.selected_by(profile)}

@@ -55,5 +55,9 @@ class Ledger:
             return frozenset()
         return frozenset((*before.selected, *outcome.selected))
 
+    @property
+    def all_written(self) -> bool:
+        return all(outcome.written for outcome in self._outcomes.values())
+
     def remove(self, key: Key) -> frozenset[ProfileRef]:
         return frozenset(self._outcomes.pop(key, NOTHING).selected)

@@ -47,6 +47,11 @@ class OptedIn:
         return watched.informer if watched else None
 
     @property
+    def open(self) -> list[str]:
+        """Namespaces whose Secrets are known; "" is everywhere."""
+        return [name for name, watched in self._watched.items() if watched.informer.has_synced]
+
+    @property
     def pending(self) -> list[str]:
         """Namespaces of which nothing is known yet: neither their Secrets nor that they may not be read."""
         return [name for name, watched in self._watched.items() if not watched.informer.has_synced and watched.informer.last_error is None]

@@ -2,11 +2,11 @@
 
 A profile is compiled when its spec or its annotations change, never for its status. One that does not compile keeps its last good
 version in force as long as the object exists: the one that was in force before, or, after a restart, the one that a template's
-Secret has kept (`last_good`). An object made anew under the same name has no past.
+Secret has kept (`restore`). An object made anew under the same name has no past.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from controller.selector_index import SelectorIndex
@@ -16,7 +16,6 @@ from crds.security_profile import GlobalSecurityProfile, SecurityProfile
 from kube import objects
 from kube.objects import Raw
 from policy.compile import compile_profile
-from policy.order import order_sensitive
 from policy.program import Identity, Profile, ProfileRef, Selection
 
 
@@ -59,9 +58,6 @@ class Change:
 
 @dataclass(slots=True)
 class ProfileBook:
-    """`last_good` is asked where a profile that was never seen before does not compile."""
-
-    last_good: Mapping[ProfileRef, Version] = field(default_factory=dict)
     _entries: dict[ProfileRef, Entry] = field(default_factory=dict)
     _index: SelectorIndex[ProfileRef] = field(default_factory=SelectorIndex)
 
@@ -81,11 +77,25 @@ class ProfileBook:
         self._index.remove(ref)
         return Change(ref=ref, before=in_force(entry), after=None) if entry else None
 
+    def lacking(self, namespace: str) -> frozenset[ProfileRef]:
+        """Profiles of the namespace, and Global ones, that do not compile and have no version in force."""
+        return frozenset(ref for ref, entry in self._entries.items() if ref.namespace in ("", namespace) and entry.version is None)
+
+    def restore(self, version: Version) -> bool:
+        """Puts a kept version in force, where the very object is still there and nothing else is in force."""
+        entry = self._entries.get(version.profile.ref)
+        if entry is None or entry.version is not None or entry.uid != version.uid:
+            return False
+        restored = replace(entry, version=version)
+        self._entries[entry.ref] = restored
+        self._file(restored)
+        return True
+
     def get(self, ref: ProfileRef) -> Entry | None:
         return self._entries.get(ref)
 
-    def refs(self, namespace: str) -> list[ProfileRef]:
-        return [ref for ref in self._entries if ref.namespace == namespace]
+    def all_refs(self) -> list[ProfileRef]:
+        return list(self._entries)
 
     @property
     def namespaces(self) -> frozenset[str]:
@@ -101,11 +111,6 @@ class ProfileBook:
         chosen = [profile for profile in found if profile and profile.selector.matches(labels)]
         return Selection(profiles=tuple(sorted(chosen, key=lambda profile: profile.order)), identity=identity)
 
-    def order_warnings(self, namespace: str) -> dict[ProfileRef, tuple[Problem, ...]]:
-        """OrderSensitive, among the profiles of one namespace and the Global ones. With many it takes a while."""
-        together = self.in_force_of(("", namespace))
-        return {ref: found for ref, found in order_sensitive(together).items() if ref.namespace == namespace}
-
     def in_force_of(self, namespaces: Iterable[str]) -> tuple[Profile, ...]:
         spaces = frozenset(namespaces)
         found = (in_force(entry) for ref, entry in self._entries.items() if ref.namespace in spaces)
@@ -115,12 +120,9 @@ class ProfileBook:
         uid, generation = objects.uid_of(raw), objects.generation(raw)
         version, rules, problems = compiled(raw, ref)
         if version is None:
-            version = self._past(ref, uid, before)
+            past = before.version if before else None
+            version = past if past and past.uid == uid else None
         return Entry(ref=ref, stamp=stamp, uid=uid, generation=generation, rules=rules, problems=problems, version=version)
-
-    def _past(self, ref: ProfileRef, uid: str, before: Entry | None) -> Version | None:
-        past = before.version if before else self.last_good.get(ref)
-        return past if past and past.uid == uid else None
 
     def _file(self, entry: Entry) -> None:
         profile = in_force(entry)

@@ -53,10 +53,12 @@ class ProfileReconciler:
     pace: Pace
     tell: Told
     now: Callable[[], datetime]
+    scope: str = ""
+    """The one namespace that is looked after: what is said of Global profiles then is another controller's business."""
 
     async def __call__(self, ref: ProfileRef) -> Result:
         entry, raw = self.profiles.get(ref), self.stores[ref.kind].get(Key(ref.namespace, ref.name))
-        if entry is None or raw is None or objects.deleting(raw):
+        if entry is None or raw is None or objects.deleting(raw) or (self.scope and ref.of_global):
             return Result()
         profile = in_force(entry)
         selected = self.templates.selected_by(profile) if profile else frozenset()

@@ -12,13 +12,16 @@ import asyncio
 import logging
 import random
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime
 
 from controller.assembly import Assembly
+from controller.metrics import measure_lag
 from controller.settings import Settings
+from controller.surroundings import Surroundings
 from kube.election import Election, ElectionSettings, LeadershipLost
 from kube.objects import Key
+from kube.tasks import running
 
 log = logging.getLogger(__name__)
 
@@ -29,50 +32,88 @@ def utc_now() -> datetime:
     return datetime.now(UTC)  # noqa: TID251 — the process's one clock on the wall
 
 
+class _Ended(Exception):  # noqa: N818 — how a TaskGroup is told to end, and with which exit code
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+
 async def run(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> int:
-    """The exit code."""
+    """The exit code. Raises ValueError and OSError where it cannot even begin."""
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    assembly = await Assembly.build(settings, now=now)
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    around = await Surroundings.build(settings, now)
     try:
         async with asyncio.TaskGroup() as group:
-            assembly.start(group)
-            code = await until(stop, lead(assembly, settings, now))
-            await assembly.end()
-            return code
+            assembly = Assembly(settings, around, group, now)
+            assembly.start()
+            group.create_task(around.recorder.run(), name="events")
+            group.create_task(measure_lag(around.own_metrics), name="lag")
+            raise _Ended(await act(settings, around, assembly, stop, now))
+    except* _Ended as ended:
+        code = next(error.code for error in leaves(ended) if isinstance(error, _Ended))
     finally:
-        await assembly.close()
+        await around.close()
+    return code
 
 
-async def lead(assembly: Assembly, settings: Settings, now: Callable[[], datetime]) -> int:
-    await assembly.synced()
+async def act(settings: Settings, around: Surroundings, assembly: Assembly, stop: asyncio.Event, now: Callable[[], datetime]) -> int:
+    if not await unless(stop, assembly.synced()):
+        return OK
+    log.info("synced")
     if settings.once:
         return OK if await assembly.once() else FAILED
     if not settings.leader_election:
-        await assembly.work()
+        await working(assembly, stop)
         return OK
-    election = election_of(assembly, settings, now)
-    assembly.guard(election.may_write)
-    await election.acquire()
+    return await lead(settings, around, assembly, stop, now)
+
+
+async def lead(settings: Settings, around: Surroundings, assembly: Assembly, stop: asyncio.Event, now: Callable[[], datetime]) -> int:
+    election = election_of(settings, around, now)
+    around.guard.allows = election.may_write
+    if not await unless(stop, election.acquire()):
+        return OK
     log.info("leading", extra={"lease": settings.lease_name, "identity": settings.pod_name})
-    assembly.leading(leads=True)
     try:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(election.hold())
-            group.create_task(assembly.work())
-    except* LeadershipLost:
-        log.error("the Lease is lost: ending")  # noqa: TRY400 — no traceback helps
+        async with running({"lease": election.hold}):
+            await working(assembly, stop)
+    except LeadershipLost:
+        log.error("the Lease is lost: ending")  # noqa: TRY400 — a traceback says nothing more
         return LOST
     finally:
-        assembly.leading(leads=False)
-        await assembly.drain()
         await election.release()
     return OK
 
 
-def election_of(assembly: Assembly, settings: Settings, now: Callable[[], datetime]) -> Election:
+async def working(assembly: Assembly, stop: asyncio.Event) -> None:
+    """Until `stop`; then what is in hand is ended."""
+    async with asyncio.TaskGroup() as group:
+        work = group.create_task(assembly.work(), name="work")
+        await stop.wait()
+        assembly.shut_down()
+        await work
+
+
+async def unless(stop: asyncio.Event, waiting: Coroutine[object, object, None]) -> bool:
+    """Whether `waiting` came to its end before `stop`."""
+    async with asyncio.TaskGroup() as group:
+        tasks = group.create_task(waiting), group.create_task(stop.wait())
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+    return not tasks[0].cancelled()
+
+
+def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from leaves(error)
+        else:
+            yield error
+
+
+def election_of(settings: Settings, around: Surroundings, now: Callable[[], datetime]) -> Election:
     timing = ElectionSettings(duration=settings.lease_duration, renew_deadline=settings.lease_renew_deadline, retry=settings.lease_retry)
     lease = Key(settings.pod_namespace, settings.lease_name)
-    return Election(assembly.lease_client, lease, settings.pod_name, settings=timing, now=now, random=random.random)
+    return Election(around.lease_client, lease, settings.pod_name, settings=timing, now=now, random=random.random)

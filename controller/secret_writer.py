@@ -104,7 +104,7 @@ def kept_versions(live: Raw) -> list[Version]:
 
 def same(manifest: Raw, live: Raw) -> bool:
     hash_wanted = manifest["metadata"]["annotations"][CONTENT_HASH]
-    return manifest["data"] == live.get("data") and objects.annotations(live).get(CONTENT_HASH) == hash_wanted
+    return bool(manifest["data"] == live.get("data")) and objects.annotations(live).get(CONTENT_HASH) == hash_wanted
 
 
 def stamped(manifest: Raw, now: datetime) -> Raw:

@@ -1,0 +1,300 @@
+"""All parts of the controller, put together once: caches, books, queues, reconcilers. `run` decides when each begins and ends.
+
+informers → dispatch → queues (templates, profiles, order, nudges) → reconcilers → client
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from controller.announcer import Announcer
+from controller.caches import Caches, secrets_of
+from controller.cluster_view import ClusterView
+from controller.dispatch import Dispatch, SecretUsers
+from controller.kinds import GLOBAL_PROFILES, PROFILES, SERVICES
+from controller.last_good import restore_quietly
+from controller.ledger import Ledger
+from controller.namespaces import EVERYWHERE, OptedIn
+from controller.nudger import Nudger, Rate
+from controller.order import OrderReconciler
+from controller.pace import Pace
+from controller.policy_writer import PolicyWriter
+from controller.profile_book import ProfileBook
+from controller.profile_reconciler import OrderWarnings, ProfileReconciler
+from controller.renewal import CertificateKind
+from controller.secret_reader import SecretReader
+from controller.secret_writer import SecretWriter
+from controller.settings import Settings
+from controller.surroundings import Surroundings
+from controller.template_book import TemplateBook
+from controller.template_reconciler import Effects, Rooms, TemplateReconciler
+from kube import objects
+from kube.errors import ApiError
+from kube.objects import Key, Raw
+from kube.reconcile import Controller
+from kube.waiting import Priority
+from kube.workqueue import WorkQueue
+from policy.program import ProfileRef
+
+log = logging.getLogger(__name__)
+
+SETTLE = 0.2
+"""Seconds before a profile's status is looked at after an edit: by then its templates are mostly done."""
+ORDER_AFTER = 1.0
+POLL = 0.05
+KUBERNETES_SERVICE = Key("default", "kubernetes")
+
+
+@dataclass(slots=True, kw_only=True)
+class State:
+    """What is remembered between reconciles. `working`: this replica acts."""
+
+    profiles: ProfileBook = field(default_factory=ProfileBook)
+    templates: TemplateBook = field(default_factory=TemplateBook)
+    users: SecretUsers = field(default_factory=SecretUsers)
+    ledger: Ledger = field(default_factory=Ledger)
+    warnings: OrderWarnings = field(default_factory=OrderWarnings)
+    pace: Pace = field(default_factory=Pace)
+    service: Raw | None = None
+    working: bool = False
+
+
+class Assembly:
+    """Informers and books work from `start` on, reconcilers during `work`."""
+
+    def __init__(self, settings: Settings, around: Surroundings, group: asyncio.TaskGroup, now: Callable[[], datetime]) -> None:
+        self._settings, self._around, self._group, self._now = settings, around, group, now
+        self._state = State()
+        self._templates: WorkQueue[Key] = around.queue("sandboxtemplate")
+        self._profiles: WorkQueue[ProfileRef] = around.queue("securityprofile")
+        self._orders: WorkQueue[str] = around.queue("order")
+        self._nudges: WorkQueue[Key] = around.queue("nudge")
+        self._caches = Caches.make(around.client, settings)
+        self._opted_in = OptedIn(group=group, make=self._secrets_informer, opened=self._opened, closed=self._dispatch_namespace)
+        self._secrets = SecretReader(around.client, self._opted_in.informer)
+        self._cluster = ClusterView(
+            settings=settings,
+            service_cidrs=self._caches.service_cidrs.store.list,
+            nodes=self._caches.nodes.store.list,
+            kubernetes_service=lambda: self._state.service,
+        )
+        self._dispatch = self._make_dispatch()
+
+    @property
+    def ready(self) -> str | None:
+        """Why not, or None."""
+        lacking = self._caches.lacking()
+        return f"not synced: {', '.join(lacking)}" if lacking else None
+
+    def start(self) -> None:
+        self._listen()
+        for name, informer in self._caches.all():
+            self._group.create_task(informer.run(), name=f"informer {name}")
+            self._around.checks.add(f"informer-{name}", lambda name=name: "not synced" if name in self._caches.lacking() else None)
+        if self._settings.opt_in == "all" or self._settings.namespace:
+            self._opted_in.add(self._settings.namespace or EVERYWHERE)
+
+    async def synced(self) -> None:
+        """Until every cache is filled, and the books with them."""
+        while self._caches.lacking() or self._opted_in.pending:
+            await asyncio.sleep(POLL)
+        await self._read_service()
+        self._cluster.refresh()
+
+    async def prepare(self) -> None:
+        """What must be known before the first status is written."""
+        for ref in await restore_quietly(self._around.client, self._state.profiles, self._opted_in.open):
+            log.info("goes on as it was, since it does not compile", extra={"profile": str(ref)})
+        order = self._order_reconciler()
+        for namespace in self._state.profiles.namespaces:
+            await order(namespace)
+
+    async def work(self) -> None:
+        """Until the queues are shut down."""
+        await self.prepare()
+        self._state.working = True
+        self._dispatch.everything()
+        async with asyncio.TaskGroup() as group:
+            for controller in self._controllers():
+                group.create_task(controller.run())
+
+    async def once(self) -> bool:
+        """Brings everything up to date. Whether all of it is."""
+        await self.prepare()
+        self._state.working = True
+        self._dispatch.everything()
+        async with asyncio.TaskGroup() as group:
+            for controller in self._controllers():
+                group.create_task(controller.run())
+            await self._settled()
+            self.shut_down()
+        return self._state.ledger.all_written
+
+    async def _settled(self) -> None:
+        """All queues empty, also of what was put off, for as long as nothing fails: what fails is not waited for."""
+        while True:
+            for queue in (self._templates, self._orders, self._profiles):
+                await queue.idle()
+            await asyncio.sleep(SETTLE + POLL)
+            if all(not q.statistics().depth and not q.statistics().processing for q in (self._templates, self._orders, self._profiles)):
+                return
+
+    def shut_down(self) -> None:
+        for queue in (self._templates, self._profiles, self._orders, self._nudges):
+            queue.shut_down(drop=True)
+
+    def _controllers(self) -> list[Controller[Any]]:
+        settings, metrics, workers = self._settings, self._around.metrics, self._settings.workers
+
+        def controller(name: str, reconcile: Any, queue: WorkQueue[Any], count: int) -> Controller[Any]:
+            return Controller(
+                name,
+                reconcile,
+                queue,
+                workers=count,
+                timeout=settings.reconcile_timeout,
+                grace=settings.drain_timeout,
+                observer=metrics.reconcile(name),
+            )
+
+        found = [
+            controller("sandboxtemplate", self._template_reconciler(), self._templates, workers),
+            controller("securityprofile", self._profile_reconciler(), self._profiles, workers),
+            controller("order", self._order_reconciler(), self._orders, 1),
+        ]
+        return [*found, controller("nudge", self._nudger(), self._nudges, 2)] if self._caches.pods else found
+
+    def _template_reconciler(self) -> TemplateReconciler:
+        client, state = self._around.client, self._state
+        rooms = Rooms(
+            templates=self._caches.templates.store,
+            profiles=state.profiles,
+            book=state.templates,
+            secrets=self._secrets,
+            cluster=self._cluster,
+        )
+        effects = Effects(
+            client=client,
+            policies=PolicyWriter(client, self._caches.policies.store, state.pace, self._settings.take_over),
+            secrets=SecretWriter(client, state.pace),
+            announce=Announcer(self._tell),
+            changed=self._profiles_changed,
+            distributed=self._distributed,
+            uses=state.users.put,
+            expiring=self._expiring,
+            resource=self._caches.templates.resource,
+        )
+        return TemplateReconciler(rooms, effects, state.ledger, self._now)
+
+    def _profile_reconciler(self) -> ProfileReconciler:
+        state = self._state
+        return ProfileReconciler(
+            client=self._around.client,
+            stores={PROFILES.kind: self._caches.profiles.store, GLOBAL_PROFILES.kind: self._caches.globals.store},
+            profiles=state.profiles,
+            templates=state.templates,
+            warnings=state.warnings,
+            ledger=state.ledger,
+            pace=state.pace,
+            tell=self._tell,
+            now=self._now,
+            scope=self._settings.namespace,
+        )
+
+    def _order_reconciler(self) -> OrderReconciler:
+        return OrderReconciler(profiles=self._state.profiles, warnings=self._state.warnings, changed=self._profiles_changed)
+
+    def _nudger(self) -> Nudger:
+        assert self._caches.pods is not None  # noqa: S101 — only asked for where there are pods to nudge
+        return Nudger(
+            client=self._around.client,
+            pods=self._caches.pods.store,
+            secrets=self._secrets,
+            rate=Rate(self._settings.nudge_rate),
+            count=self._around.own_metrics.nudged,
+        )
+
+    def _make_dispatch(self) -> Dispatch:
+        return Dispatch(
+            profiles=self._state.profiles,
+            templates=self._state.templates,
+            users=self._state.users,
+            template=self._add_template,
+            again=lambda key: self._add_template(key, Priority.LOW),
+            profile=self._add_profile,
+            order=self._add_order,
+            exists=lambda key: key in self._caches.templates.store,
+        )
+
+    def _listen(self) -> None:
+        caches, dispatch = self._caches, self._dispatch
+        caches.templates.add_handler(dispatch.on_template)
+        caches.profiles.add_handler(dispatch.on_profile)
+        caches.globals.add_handler(dispatch.on_profile)
+        caches.policies.add_handler(dispatch.on_policy)
+        for informer in (caches.nodes, caches.service_cidrs):
+            informer.add_handler(self._cluster_changed)
+        if caches.namespaces:
+            caches.namespaces.add_handler(self._namespace_changed)
+
+    def _secrets_informer(self, namespace: str) -> Any:
+        informer = secrets_of(self._around.client, namespace)
+        informer.add_handler(self._dispatch.on_secret)
+        return informer
+
+    def _namespace_changed(self, old: Raw | None, new: Raw | None) -> None:
+        name = objects.key_of(new or old or {}).name
+        if new and not objects.deleting(new):
+            self._opted_in.add(name)
+        else:
+            self._opted_in.remove(name)
+
+    def _opened(self, namespace: str) -> None:
+        self._dispatch_namespace(namespace)
+        for template in self._state.users.of_namespace(namespace):
+            self._add_template(template)
+
+    def _dispatch_namespace(self, namespace: str) -> None:
+        self._dispatch.namespace(namespace)
+
+    def _cluster_changed(self, _old: Raw | None, _new: Raw | None) -> None:
+        if self._state.working and self._cluster.refresh():
+            self._dispatch.everything()
+
+    def _add_template(self, key: Key, priority: Priority = Priority.NORMAL) -> None:
+        if self._state.working:
+            self._templates.add(key, priority=priority)
+
+    def _add_profile(self, ref: ProfileRef) -> None:
+        if self._state.working:
+            self._profiles.add_after(ref, SETTLE)
+
+    def _add_order(self, namespace: str) -> None:
+        if self._state.working:
+            self._orders.add_after(namespace, ORDER_AFTER)
+
+    def _profiles_changed(self, refs: frozenset[ProfileRef]) -> None:
+        for ref in refs:
+            if self._state.working:
+                self._profiles.add(ref)
+
+    def _distributed(self, key: Key, _revision: str) -> None:
+        self._around.own_metrics.secret_written()
+        if self._caches.pods:
+            self._nudges.add_after(key, POLL)
+
+    def _expiring(self, key: Key, ends: Mapping[CertificateKind, datetime]) -> None:
+        self._around.own_metrics.certificates(key.namespace, key.name, ends)
+
+    def _tell(self, about: Raw, kind: Any, reason: str, note: str) -> None:
+        self._around.recorder.record(about, type=kind, reason=reason, action="Reconcile", note=note)
+
+    async def _read_service(self) -> None:
+        """Of use only where ServiceCIDRs say nothing: what cannot be read is done without."""
+        try:
+            self._state.service = await self._around.client.get(SERVICES, KUBERNETES_SERVICE)
+        except ApiError as error:
+            log.info("the `kubernetes` Service is not read: %s", error)
