@@ -48,13 +48,19 @@ def error_of(said: Said, code: int, headers: Mapping[str, str], status: Raw) -> 
     code = code or (number if isinstance(number, int) else 500)
     secret = said.resource.plural == "secrets" and not said.resource.group
     words = {**status, "reason": TOO_LARGE} if too_large(status) else status
+    if code == 422 and other_object(status):
+        code, words = 409, {**status, "reason": "Conflict"}
     return from_status(code, words, doing=said.doing, retry_after=retry_after(headers, status), secret=secret)
 
 
 def too_large(status: Raw) -> bool:
-    causes = _details(status).get("causes")
-    known = any(isinstance(cause, dict) and cause.get("reason") == TOO_LARGE for cause in (causes if isinstance(causes, list) else ()))
+    known = any(cause.get("reason") == TOO_LARGE for cause in _causes(status))
     return known or "Too large resource version" in str(status.get("message"))
+
+
+def other_object(status: Raw) -> bool:
+    """A patch that names the uid of an earlier object is refused as if it wanted to change the uid."""
+    return any(cause.get("field") == "metadata.uid" for cause in _causes(status))
 
 
 def retry_after(headers: Mapping[str, str], status: Raw) -> float | None:
@@ -67,6 +73,11 @@ def retry_after(headers: Mapping[str, str], status: Raw) -> float | None:
         if math.isfinite(seconds) and seconds > 0:
             return seconds
     return None
+
+
+def _causes(status: Raw) -> list[Raw]:
+    found = _details(status).get("causes")
+    return [cause for cause in found if isinstance(cause, dict)] if isinstance(found, list) else []
 
 
 def _details(status: Raw) -> Raw:

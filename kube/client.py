@@ -15,7 +15,7 @@ from kube.answers import Said, error_of, failure, named, usable
 from kube.carrier import JSON, Carrier, Stream
 from kube.decoding import decode_object, encode
 from kube.errors import Invalid, NotFound, Unavailable
-from kube.objects import Key, Raw, Resource, metadata
+from kube.objects import Key, Raw, Resource, key_of, metadata
 
 # verb, resource, status (0: no answer), seconds. Verbs: list, watch, get, create, apply, patch, update, delete.
 CallObserver = Callable[[str, Resource, int, float], None]
@@ -112,12 +112,18 @@ class Client:
         return await self._call("get", "GET", resource, key, accept=PARTIAL if metadata_only else JSON)
 
     async def create(self, resource: Resource, body: Raw, *, namespace: str = "") -> Raw:
-        return await self._call("create", "POST", resource, Key(namespace, ""), params={"fieldManager": self._manager}, body=body)
+        params = {"fieldManager": self._manager}
+        return await self._call("create", "POST", resource, Key(namespace, ""), about=key_of(body).name, params=params, body=body)
 
     async def apply(
         self, resource: Resource, key: Key, body: Raw, *, subresource: str = "", force: bool = True, field_manager: str | None = None
     ) -> Raw:
-        """Server-side apply. With `metadata.uid` or `metadata.resourceVersion` in `body`, only to that object: else Conflict."""
+        """Server-side apply. With `metadata.uid` in `body`, only to that very object, and with `metadata.resourceVersion` too, only
+        to that version of it: else Conflict. A version alone does not keep a missing object from being made.
+
+        What was written by `create`, `replace` or a patch stays when it is no longer applied, also by the same manager: the server
+        keeps the two ways of writing apart. A field that may have to go is therefore never to be created first and applied later.
+        """
         params = {"fieldManager": field_manager or self._manager, "force": "true" if force else "false"}
         kind = "application/apply-patch+yaml"
         return await self._call("apply", "PATCH", resource, key, subresource=subresource, params=params, body=body, content_type=kind)
@@ -155,13 +161,14 @@ class Client:
         resource: Resource,
         key: Key,
         *,
+        about: str = "",
         subresource: str = "",
         params: Mapping[str, str] | None = None,
         body: Any = None,
         content_type: str = JSON,
         accept: str = JSON,
     ) -> Raw:
-        said = Said(doing=f"{verb} {resource} {key}".rstrip(), resource=resource)
+        said = Said(doing=f"{verb} {resource} {Key(key.namespace, key.name or about)}".rstrip(" /"), resource=resource)
         if verb not in ("list", "create"):
             check_complete(resource, key)
         path, data = path_of(resource, key, subresource), None if body is None else encode(body)

@@ -8,7 +8,7 @@ import json
 import re
 from typing import Any
 
-from kube.errors import Unavailable
+from kube.errors import Invalid, Unavailable
 from kube.objects import Raw
 
 DEEPEST = 100
@@ -31,7 +31,10 @@ def decode_object(data: bytes, *, doing: str) -> Raw:
 
 
 def encode(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
+    try:
+        return json.dumps(value, separators=(",", ":")).encode()
+    except RecursionError:
+        raise Invalid("nested too deeply to be sent", status=422, reason="TooDeep") from None
 
 
 def shallow(data: bytes, deepest: int = DEEPEST) -> bytes:
