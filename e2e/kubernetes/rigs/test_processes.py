@@ -10,7 +10,7 @@ import pytest
 
 from e2e.cluster.processes import Processes
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 STARTS_ONE = """
 import sys, threading, time
 from pathlib import Path

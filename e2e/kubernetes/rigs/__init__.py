@@ -1,0 +1,1 @@
+"""The rigs that the other tests stand on, tried by themselves."""
