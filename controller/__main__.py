@@ -1,4 +1,7 @@
-"""`python -m controller`: settings in, exit code out. 0 done, 1 not everything is up to date (`--once`), 2 cannot begin, 3 lost the Lease."""
+"""`python -m controller`: settings in, exit code out.
+
+0 done, 1 not everything is up to date (`--once`), 2 cannot begin, 3 lost the Lease.
+"""
 
 import asyncio
 import logging

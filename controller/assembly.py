@@ -99,7 +99,7 @@ class Assembly:
 
     async def synced(self) -> None:
         """Until every cache is filled, and the books with them."""
-        while self._caches.lacking() or self._opted_in.pending:
+        while self._caches.lacking() or self._opted_in.pending:  # noqa: ASYNC110 — many caches, and namespaces come while we wait
             await asyncio.sleep(POLL)
         await self._read_service()
         self._cluster.refresh()

@@ -88,13 +88,13 @@ class Dispatch:
 
     def everything(self) -> None:
         """Behind what somebody has just changed."""
-        for key in self.templates.keys():
+        for key in self.templates.all_keys():
             self.again(key)
         for ref in self.profiles.all_refs():
             self.profile(ref)
 
     def namespace(self, namespace: str) -> None:
-        for key in self.templates.in_namespace(namespace) if namespace else self.templates.keys():
+        for key in self.templates.in_namespace(namespace) if namespace else self.templates.all_keys():
             self.again(key)
 
     def _changed(self, change: Change) -> None:

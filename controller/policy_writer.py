@@ -7,10 +7,10 @@ because a SandboxTemplate has no status.
 
 from dataclasses import dataclass
 
+from controller.as_seen import patch_as_seen
 from controller.compile.output import LABELS, Manifest
 from controller.compile.ownership import Action, controlled, ours, policy_step
 from controller.kinds import NETWORK_POLICIES
-from controller.as_seen import patch_as_seen
 from controller.pace import Pace, TooSoon
 from crds.problem import Problem
 from kube import objects

@@ -25,7 +25,7 @@ CERTIFICATE, KEY = "tls.crt", "tls.key"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
-    """`secrets` are all Secrets that were asked for, with the version that was seen ("" for none); `failure` stops the template's Secret."""
+    """`secrets` are all Secrets that were asked for, with the version seen ("" for none); `failure` stops the template's Secret."""
 
     selection: Selection
     credentials: Mapping[SecretKeyRef, str] = field(default_factory=dict, repr=False)

@@ -49,7 +49,7 @@ async def run(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> i
             assembly.start()
             group.create_task(around.recorder.run(), name="events")
             group.create_task(measure_lag(around.own_metrics), name="lag")
-            raise _Ended(await act(settings, around, assembly, stop, now))
+            raise _Ended(await act(settings, around, assembly, stop, now))  # noqa: TRY301 — the way to end a TaskGroup
     except* _Ended as ended:
         code = next(error.code for error in leaves(ended) if isinstance(error, _Ended))
     finally:
@@ -114,6 +114,11 @@ def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
 
 
 def election_of(settings: Settings, around: Surroundings, now: Callable[[], datetime]) -> Election:
-    timing = ElectionSettings(duration=settings.lease_duration, renew_deadline=settings.lease_renew_deadline, retry=settings.lease_retry)
+    timing = ElectionSettings(
+        duration=settings.lease_duration,
+        renew_deadline=settings.lease_renew_deadline,
+        retry=settings.lease_retry,
+        write_deadline=settings.call_deadline,
+    )
     lease = Key(settings.pod_namespace, settings.lease_name)
     return Election(around.lease_client, lease, settings.pod_name, settings=timing, now=now, random=random.random)

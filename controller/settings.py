@@ -29,6 +29,14 @@ REMEDIES = {
 }
 
 
+class MistakeError(Exception):
+    """An operator's mistake, with which there is nothing to start. `lines` name the place, the field and the remedy."""
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
+
+
 def path_or_none(value: Any) -> Any:
     return None if isinstance(value, str) and not value.strip() else value
 

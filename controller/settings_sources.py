@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 from pydantic_settings import CliSettingsSource, EnvSettingsSource
 
-from controller.settings import PREFIX, TOGETHER, Settings, kebab, variable
+from controller.settings import PREFIX, TOGETHER, MistakeError, Settings, kebab, variable
 from controller.settings_words import default_text, explain, help_text, metavar
 from crds.nearest import did_you_mean
 from manifests import files
@@ -33,14 +33,6 @@ SWITCHES = frozenset(name for name, field in FIELDS.items() if Settings.model_fi
 _LINK = re.compile(r"(tcp|udp|sctp)://")
 _LINK_NAMES = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)")
 """What Kubernetes puts into a container's environment for each Service: one that is called `groyne-health` sets GROYNE_HEALTH_PORT."""
-
-
-class MistakeError(Exception):
-    """`lines` are for the operator: source, field, remedy."""
-
-    def __init__(self, *lines: str) -> None:
-        super().__init__("\n".join(lines))
-        self.lines = lines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

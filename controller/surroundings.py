@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
+from kube.events import Recorder
+from kube.metrics import Metrics
 from prometheus_client import CollectorRegistry
 
 from controller.health import Checks, Health
 from controller.metrics import ControllerMetrics
 from controller.settings import Settings
 from kube.client import Client
-from kube.events import Recorder
-from kube.metrics import Metrics
 from kube.transport import Transport
 from kube.workqueue import WorkQueue
 

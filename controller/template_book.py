@@ -53,7 +53,7 @@ class TemplateBook:
         found = self._index.candidates(profile.ref.namespace, profile.selector)
         return frozenset(key for key in found if profile.selector.matches(dict(self._identities[key].labels)))
 
-    def keys(self) -> frozenset[Key]:
+    def all_keys(self) -> frozenset[Key]:
         return frozenset(self._identities)
 
     def in_namespace(self, namespace: str) -> frozenset[Key]:

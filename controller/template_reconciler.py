@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from kube.reconcile import Result
-
 from controller.compile import groyne_policy, network_policy, secret
 from controller.compile.hashes import HASH_LABEL, name_hash
 from controller.compile.identity import template_identity
@@ -39,6 +37,7 @@ from kube import objects
 from kube.client import Client
 from kube.errors import ApiError
 from kube.objects import Key, Raw, Resource
+from kube.reconcile import Result
 from kube.store import Store
 from policy.program import ProfileRef
 

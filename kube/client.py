@@ -14,7 +14,7 @@ from urllib.parse import quote
 from kube.answers import Said, error_of, failure, named, usable
 from kube.carrier import JSON, Carrier, Stream
 from kube.decoding import decode_object, encode
-from kube.errors import Invalid, NotFound, Unavailable
+from kube.errors import Invalid, NotFound, NotLeading, Unavailable
 from kube.objects import Key, Raw, Resource, key_of, metadata
 
 # verb, resource, status (0: no answer), seconds. Verbs: list, watch, get, create, apply, patch, update, delete.
@@ -46,10 +46,23 @@ def quiet(verb: str, resource: Resource, code: int, seconds: float) -> None:
     pass
 
 
-class Client:
-    """`observer` must not raise."""
+def always() -> bool:
+    return True
 
-    def __init__(self, carrier: Carrier, *, field_manager: str, deadline: float = 10.0, observer: CallObserver = quiet) -> None:
+
+class Client:
+    """`observer` must not raise. `may_write` is asked right before each write is sent; where it says no, NotLeading is raised."""
+
+    def __init__(
+        self,
+        carrier: Carrier,
+        *,
+        field_manager: str,
+        deadline: float = 10.0,
+        observer: CallObserver = quiet,
+        may_write: Callable[[], bool] = always,
+    ) -> None:
+        self._may_write = may_write
         self._carrier = carrier
         self._manager = field_manager
         self._deadline = deadline
@@ -172,6 +185,8 @@ class Client:
         if verb not in ("list", "create"):
             check_complete(resource, key)
         path, data = path_of(resource, key, subresource), None if body is None else encode(body)
+        if method != "GET" and not self._may_write():
+            raise NotLeading(f"{said.doing}: another may lead by now")
         with self._observed(verb, resource) as seen:
             answer = await self._carrier.request(
                 method,

@@ -9,6 +9,7 @@
       Forbidden              403: RBAC, or an admission plugin
       Invalid                400, 422: the server understood and refused the object
       Throttled              429, and 503 with Retry-After: wait at least `retry_after`
+      NotLeading             nothing was asked: another may lead by now, so nothing is written
       Unavailable            other 5xx, a broken connection, an answer that is no JSON
         TimedOut             no answer within the deadline: whether a write took effect is not known
 
@@ -60,6 +61,10 @@ class Invalid(ApiError):  # noqa: N818
 
 
 class Throttled(ApiError):  # noqa: N818
+    pass
+
+
+class NotLeading(ApiError):  # noqa: N818
     pass
 
 
