@@ -18,7 +18,7 @@ from policy.domains import DomainPattern
 from policy.program import Rule
 
 INPUTS = "envoy.extensions.matching.common_inputs.network.v3."
-PUBLIC = ("2000::/3",)
+PUBLIC = ("0.0.0.0/0", "2000::/3")
 NOT_PUBLIC = (*map(str, NOT_PUBLIC_IPV4), "::/0", "2001::/32", "2002::/16")
 """The longest range that holds an address decides. Of IPv6 only global unicast is public, less what embeds IPv4."""
 
@@ -60,12 +60,12 @@ def shown_name(**value_match: object) -> Predicate:
     return {"single_predicate": {"input": connection_input("ServerNameInput"), "value_match": value_match}}
 
 
-def public_address(then: OnMatch, refused: OnMatch, allowed: Iterable[str]) -> Resource:
-    """`allowed` are ranges, or single addresses, that are as good as public."""
+def public_address(then: OnMatch, refused: OnMatch, allowed: Iterable[str], *, ipv6: bool = True) -> Resource:
+    """`allowed` are ranges, or single addresses, that are as good as public. Without `ipv6` none of it is named or passes."""
     leaves = [(NOT_PUBLIC, refused), ((*PUBLIC, *allowed), then)]
-    ranges = [{"ranges": [cidr(text) for text in texts], "on_match": leaf} for texts, leaf in leaves]
+    ranges = [{"ranges": [cidr(text) for text in texts if ipv6 or ":" not in text], "on_match": leaf} for texts, leaf in leaves]
     trie = extension("envoy.matching.custom_matchers.trie_matcher", "xds.type.matcher.v3.IPMatcher", range_matchers=ranges)
-    return {"matcher_tree": {"input": connection_input("DestinationIPInput"), "custom_match": trie}, "on_no_match": then}
+    return {"matcher_tree": {"input": connection_input("DestinationIPInput"), "custom_match": trie}, "on_no_match": refused}
 
 
 def cidr(text: str) -> Resource:

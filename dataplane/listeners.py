@@ -6,7 +6,7 @@ rules: a rule that changes changes no listener (design decision 11).
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 
 from dataplane import names
@@ -29,17 +29,24 @@ class DnsCache:
     """The cache that all forwarding shares; `resolver` is (address, port) of the only resolver Envoy asks, None for the system's.
 
     `refused` are ranges that no name may resolve to. `pins` are the addresses that were given by hand: hosts that have them
-    use a second cache, which lets nothing else through.
+    use a second cache, which lets nothing else through. `lookup` are the families that names are resolved to, in Envoy's words.
     """
 
     resolver: tuple[str, int] | None = None
     refused: tuple[str, ...] = ()
     pins: tuple[str, ...] = ()
     only_pins: bool = False
+    lookup: str = "ALL"
+
+    @property
+    def ipv4(self) -> "DnsCache":
+        """Asks for no IPv6 address and names none: where the kernel has no IPv6, Envoy refuses whatever holds one."""
+        refused, pins = (tuple(text for text in texts if ":" not in text) for texts in (self.refused, self.pins))
+        return replace(self, refused=refused, pins=pins, lookup="V4_ONLY")
 
     @property
     def pinned(self) -> "DnsCache":
-        return DnsCache(resolver=self.resolver, pins=self.pins, only_pins=True)
+        return replace(self, refused=(), only_pins=True)
 
     @property
     def config(self) -> Resource:
@@ -53,7 +60,7 @@ class DnsCache:
     @property
     def _config(self) -> Resource:
         shared: Resource = {
-            "dns_lookup_family": "ALL",
+            "dns_lookup_family": self.lookup,
             "dns_query_timeout": "6s",
             "host_ttl": "60s",
             "dns_refresh_rate": "30s",
@@ -95,9 +102,18 @@ def intercept_listener(layout: Layout, dns: DnsCache, leafs: int) -> Resource:
 def pass_listener(layout: Layout, dns: DnsCache, *, raw: bool, pinned: bool = False) -> Resource:
     """Behind CONNECT to any other host: TLS whose SNI is the CONNECT's host, plain HTTP, and raw TCP where the policy has it."""
     onward = to_shown_host(dns.pinned, names.TCP_CLUSTER + names.PINNED) if pinned else to_shown_host(dns)
-    tls = {"name": "tls", "filter_chain_match": {"transport_protocol": "tls"}, "filters": [same_name(), *onward]}
     default = {"default_filter_chain": {"name": names.RAW, "filters": [raw_admitted(), *onward]}} if raw else {}
-    return internal_listener(names.PASS + (names.PINNED if pinned else ""), [tls, http_chain(layout, dns)], layout, **default)
+    name = names.PASS + (names.PINNED if pinned else "")
+    return internal_listener(name, [shown_chain(onward), http_chain(layout, dns)], layout, **default)
+
+
+def shown_listener(layout: Layout, dns: DnsCache) -> Resource:
+    """`pass` behind a redirect, which hands it nothing but TLS."""
+    return internal_listener(names.PASS, [shown_chain(to_shown_host(dns))], layout)
+
+
+def shown_chain(onward: list[Resource]) -> Resource:
+    return {"name": "tls", "filter_chain_match": {"transport_protocol": "tls"}, "filters": [same_name(), *onward]}
 
 
 def internal_listener(name: str, chains: list[Resource], layout: Layout, **more: object) -> Resource:

@@ -38,7 +38,7 @@ TLS, PASS, ADDRESS, UNNAMED, HTTP, RAW, REFUSED = "tls", "pass", "address", "unn
 
 
 class Families(StrEnum):
-    """The IP families of a pod. A wildcard address of a family that it lacks cannot be bound."""
+    """The IP families of a pod. Where the kernel has no IPv6, Envoy takes no listener that names an IPv6 address, anywhere in it."""
 
     IPV4 = "IPv4"
     IPV6 = "IPv6"
@@ -108,13 +108,18 @@ def chain(name: str, filters: list[Resource]) -> Resource:
 def chain_matcher(redirect: Redirect, hosts: Iterable[HostPlan]) -> Resource:
     plans = list(hosts)
     refused = to_chain(REFUSED)
-    unnamed = public_address(to_chain(UNNAMED), refused, redirect.allowed) if redirect.raw else {"on_no_match": refused}
-    raw = public_address(to_chain(RAW), refused, redirect.allowed) if redirect.raw else {"on_no_match": refused}
+    unnamed, raw = (judged_address(redirect, to_chain(name), refused) for name in (UNNAMED, RAW))
     inside = {plan.pattern.text: to_chain(ADDRESS) for plan in plans if plan.handling is Handling.INTERCEPT and plan.pattern.is_ip}
     nameless = exact_map("DestinationIPInput", dict.fromkeys(inside, to_chain(ADDRESS)), {"matcher": unnamed})
     leaves = {plan.pattern: to_chain(TLS if plan.handling is Handling.INTERCEPT else PASS) for plan in named(plans)}
     tls = by_name(leaves, to_chain(PASS), {"matcher": nameless})
     return by_transport({"matcher": tls}, to_chain(HTTP), {"matcher": raw})
+
+
+def judged_address(redirect: Redirect, then: OnMatch, refused: OnMatch) -> Resource:
+    if not redirect.raw:
+        return {"on_no_match": refused}
+    return public_address(then, refused, redirect.allowed, ipv6=redirect.families is not Families.IPV4)
 
 
 def named(plans: list[HostPlan]) -> list[HostPlan]:

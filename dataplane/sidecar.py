@@ -2,13 +2,17 @@
 
 Out come the files of a volume that Envoy reads and cannot write: its log goes to standard output. Public roots for what it
 dials itself are not among the files; the volume maps the bundle to `clusters.ROOTS_FILE` where something is intercepted.
+
+A pod of a dual stack may lie on a node whose kernel has no IPv6. Envoy refuses there every listener and cluster that names an
+IPv6 address or range, so there is a second set without any: rules, routes and secrets are shared, the pod chooses as it starts
+(`bootstrap.start_script`). Any other pod, also one that lacks the addresses of a family, takes the first set.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from dataplane import access_log, names
-from dataplane.bootstrap import bootstrap
+from dataplane import access_log, names, scripts
+from dataplane.bootstrap import IPV4, bootstrap
 from dataplane.clusters import clusters
 from dataplane.compile import (
     Configuration,
@@ -25,7 +29,7 @@ from dataplane.compile import (
 from dataplane.connections import Hosts, judge_addresses, judge_names
 from dataplane.hosts import RuleIndex
 from dataplane.interception import Handling, HostPlan, name_decisions, passes_unread, refuses_unjudgeable
-from dataplane.listeners import DnsCache, pass_listener
+from dataplane.listeners import DnsCache, shown_listener
 from dataplane.literals import NOT_PUBLIC_RANGES
 from dataplane.redirect import ADDRESSES_FILE, NAMES_FILE, RAW_FILE, Families, Redirect, judge_resource, original_cluster, redirect_listener
 from dataplane.secrets import Layout
@@ -63,19 +67,40 @@ class SidecarOptions:
 
 def compile_sidecar(plan: Plan, credentials: Mapping[SecretKeyRef, str], leafs: tuple[Pair, ...], options: SidecarOptions) -> Configuration:
     """As `compile_envoy`; no `leafs` means that nothing is intercepted, and then what should be is refused."""
-    layout, shared = options.layout, shared_options(options)
+    shared = shared_options(options)
     hosts = with_literals(plan, shared)
-    entry = redirect_listener(redirect(plan, hosts, options), hosts, layout, options.dns, len(leafs))
-    listeners = [entry, pass_listener(layout, options.dns, raw=False), *credentials_read(plan, credentials, layout)]
     files = {
         **secret_files(plan.selection, credentials, leafs),
         **{name: text for name, text in route_files(plan, credentials, shared).items() if name in used_tables(leafs)},
         **judge_files(plan, hosts),
-        "cds.json": dump(discovery("cds", sidecar_clusters(options, intercepting=bool(leafs)))),
-        "lds.json": dump(discovery("lds", listeners)),
-        "bootstrap.json": dump(bootstrap(layout, options.admin_socket)),
     }
+    subscribed = credentials_read(plan, credentials, options.layout)
+    for variant, chosen in variants(options).items():
+        entry = redirect_listener(redirect(plan, hosts, chosen), hosts, chosen.layout, chosen.dns, len(leafs))
+        files |= envoy_files([entry, shown_listener(chosen.layout, chosen.dns), *subscribed], chosen, variant, intercepting=bool(leafs))
     return Configuration(files=files, plan=plan)
+
+
+def variants(options: SidecarOptions) -> dict[str, SidecarOptions]:
+    """By what the names of their files end in. Of IPv4 alone there is one, without an IPv6 address, for every kernel."""
+    ipv4 = replace(options, families=Families.IPV4, dns=options.dns.ipv4)
+    match options.families:
+        case Families.IPV4:
+            return {"": ipv4}
+        case Families.IPV6:
+            return {"": options}
+        case Families.DUAL:
+            return {"": options, IPV4: ipv4}
+
+
+def envoy_files(listeners: list[Resource], options: SidecarOptions, variant: str, *, intercepting: bool) -> dict[str, str]:
+    named, files = scripts.apart(listeners, options.layout)
+    return {
+        **files,
+        f"cds{variant}.json": dump(discovery("cds", sidecar_clusters(options, intercepting=intercepting))),
+        f"lds{variant}.json": dump(discovery("lds", named)),
+        f"bootstrap{variant}.json": dump(bootstrap(options.layout, options.admin_socket, variant)),
+    }
 
 
 def shared_options(options: SidecarOptions) -> Options:

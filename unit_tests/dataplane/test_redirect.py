@@ -64,7 +64,7 @@ POLICIES = {
 
 @pytest.mark.envoy
 @pytest.mark.parametrize("name", POLICIES)
-@pytest.mark.parametrize("families", [Families.DUAL, Families.IPV6])
+@pytest.mark.parametrize("families", Families)
 def test_envoy_accepts_it(name: str, families: Families, tmp_path: Path):
     """Every generated file, inlined into one bootstrap, passes Envoy's own validation."""
     bootstrap = static_bootstrap(files(POLICIES[name], families=families, allowed=("10.1.0.0/16", "fd00:1::/64", "192.168.1.7")))

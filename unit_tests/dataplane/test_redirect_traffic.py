@@ -22,12 +22,12 @@ from dataplane.literals import NOT_PUBLIC_RANGES
 from dataplane.redirect import Families
 from dataplane.sidecar import SidecarOptions, VolumeLayout, compile_sidecar
 from policy.program import SecretKeyRef
-from unit_tests.dataplane import pod
+from unit_tests.dataplane import pod, pod_servers
 from unit_tests.dataplane.policies import NAMESPACE, block, bypass, plan, token
 
 NOW = datetime.now(UTC)  # noqa: TID251 - certificates that a real Envoy and a real clock judge
 TOKEN = "t0ken-that-no-pod-holds"
-HOSTS = ("api.test", "good.test", "a.wild.test", "hole.wild.test", pod.INSIDE)
+HOSTS = ("api.test", "good.test", "a.wild.test", "hole.wild.test", "both.test", "six.test", "bothapi.test", "bothlate.test", pod.INSIDE)
 
 
 def no_namespace() -> str | None:
@@ -52,7 +52,7 @@ class Played:
         self.log = log
 
 
-def files_of(policy: Plan, directory: Path, **options: Any) -> dict[str, str]:
+def files_of(policy: Plan, directory: Path, kind: str = pod.DUAL, **options: Any) -> dict[str, str]:
     layout = VolumeLayout(directory=str(directory), projected=False, log=str(directory / "access.log"))
     ca = directory / "ca.json"
     if not ca.exists():
@@ -64,21 +64,21 @@ def files_of(policy: Plan, directory: Path, **options: Any) -> dict[str, str]:
     if policy.intercepted_names:
         leaf = make_leaf(authority, policy.intercepted_names, now=NOW)
         leafs = [Pair(certificate=leaf.cert_pem, key=leaf.key_pem)]
-    dns = DnsCache(resolver=pod.RESOLVER, refused=NOT_PUBLIC_RANGES)
+    dns = DnsCache(resolver=pod.RESOLVER6 if kind == pod.IPV6 else pod.RESOLVER, refused=NOT_PUBLIC_RANGES)
     chosen = SidecarOptions(layout=layout, admin_socket=str(directory / "admin.sock"), dns=dns, **options)
     credentials = {SecretKeyRef(namespace=NAMESPACE, name="key", key="apiKey"): TOKEN}
     return dict(compile_sidecar(policy, credentials, tuple(leafs), chosen).files)
 
 
-def run(directory: Path, policy: Plan, steps: list[dict[str, Any]], **options: Any) -> Played:
+def run(directory: Path, policy: Plan, steps: list[dict[str, Any]], kind: str = pod.DUAL, **options: Any) -> Played:
     world = make_ca(now=NOW, name="World")
     server = make_leaf(world, HOSTS, now=NOW)
-    files = files_of(policy, directory, **options)
+    files = files_of(policy, directory, kind, **options)
     files |= {"server.crt": server.cert_pem, "server.key": server.key_pem, "upstream-roots.pem": world.cert_pem}
     files["trusted.pem"] = world.cert_pem + json.loads((directory / "ca.json").read_text())[0]
     for name, text in files.items():
         (directory / name).write_text(text)
-    command = [*UNSHARE, sys.executable, "-m", "unit_tests.dataplane.pod", str(directory)]
+    command = [*UNSHARE, sys.executable, "-m", "unit_tests.dataplane.pod", str(directory), kind]
     told = json.dumps(steps)
     found = subprocess.run(command, input=told, capture_output=True, text=True, timeout=100, check=False, cwd=Path(__file__).parents[2])
     assert found.returncode == 0, found.stderr + found.stdout
@@ -231,7 +231,7 @@ def test_plain_http_is_judged_as_such_on_any_port(open_policy):
 @pytest.mark.parametrize("label", ["raw", "raw over IPv6"])
 def test_raw_bytes_pass_to_where_they_were_sent(open_policy, label):
     """Nothing in this policy refuses what no rule can judge."""
-    assert bytes.fromhex(open_policy[0][label]["received"]) == pod.BANNER + b"EHLO\r\n"
+    assert bytes.fromhex(open_policy[0][label]["received"]) == pod_servers.BANNER + b"EHLO\r\n"
 
 
 @pytest.mark.parametrize("label", ["raw to a blocked address", "raw to a private address", "raw to an intercepted address"])
@@ -321,4 +321,4 @@ def test_an_edited_rule_holds_for_the_next_connection(edited):
 
 def test_a_server_may_speak_first(edited):
     """Where no address is refused, nothing waits for the client to speak."""
-    assert bytes.fromhex(edited["server first"]["received"]) == pod.BANNER
+    assert bytes.fromhex(edited["server first"]["received"]) == pod_servers.BANNER
