@@ -27,6 +27,7 @@ from controller.settings import MistakeError
 DEADLINE = 5.0
 MOST_CONNECTIONS = 16
 LONGEST_HEAD = 16 * 1024
+LONGEST_UNREAD = 64 * 1024
 BACKLOG = 128
 POLL = 0.25
 NO_IPV6 = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT, errno.ENOPROTOOPT})
@@ -181,13 +182,14 @@ class Server(ThreadingTCPServer):
     def handle_error(self, _request: Any, _client_address: Any) -> None:
         """Clients come and go; what is no matter of the connection is a bug."""
         if not isinstance(sys.exc_info()[1], OSError):
-            log.error("a request could not be answered", exc_info=True)
+            log.error("a request could not be answered", exc_info=True)  # noqa: LOG014 - socketserver calls from its handler
 
 
 class Handler(BaseHTTPRequestHandler):
     server: Server
     command = ""
-    request_version = "HTTP/1.0"
+    default_request_version = request_version = "HTTP/1.0"
+    """No answer without a status line, however old the client says it is."""
 
     def handle(self) -> None:
         if isinstance(self.connection, ssl.SSLSocket):
@@ -198,20 +200,29 @@ class Handler(BaseHTTPRequestHandler):
         self.rfile.close()
         self.rfile = BytesIO(head)
         self.raw_requestline = self.rfile.readline()
-        if self.parse_request():
+        if len(head) > LONGEST_HEAD:
+            self.send_error(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        elif self.parse_request():
             self.send(self.answer())
+        self.linger()
 
     def head(self) -> bytes | None:
+        """None where the client went before its end."""
         read = b""
-        while b"\r\n\r\n" not in read and b"\n\n" not in read:
-            if len(read) > LONGEST_HEAD:
-                self.send_error(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-                return None
+        while b"\r\n\r\n" not in read and b"\n\n" not in read and len(read) <= LONGEST_HEAD:
             more = self.connection.recv(4096)
             if not more:
                 return None
             read += more
         return read
+
+    def linger(self) -> None:
+        """To close with something unread would take the answer back, so some more is read."""
+        with suppress(OSError):
+            socket.socket.shutdown(self.connection, socket.SHUT_WR)
+            left = LONGEST_UNREAD
+            while left > 0 and (more := self.connection.recv(4096)):
+                left -= len(more)
 
     def answer(self) -> Answer:
         if self.command not in {"GET", "HEAD"}:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from controller.settings import Settings
-from controller.settings_sources import FIELDS, MistakeError, load
+from controller.settings import MistakeError, Settings
+from controller.settings_sources import FIELDS, load
 
 
 @pytest.fixture(autouse=True)
