@@ -235,6 +235,30 @@ class TestLater:
 
         run(story())
 
+    def test_an_earlier_moment_with_a_lower_priority_lowers_nothing(self):
+        async def story():
+            q = queue()
+            q.add_after("a", 20, priority=Priority.NORMAL)
+            q.add_after("a", 5, priority=Priority.LOW)
+            await asyncio.sleep(6)
+            assert q.statistics().depths == {Priority.LOW: 0, Priority.NORMAL: 1}
+
+        run(story())
+
+    def test_a_moment_that_an_earlier_one_replaced_means_nothing_when_it_comes(self):
+        async def story():
+            q = queue()
+            for item, seconds in (("b", 20), ("a", 20), ("a", 5)):
+                q.add_after(item, seconds)
+            assert await q.get() == "a"
+            q.add_after("a", 100)
+            q.done("a")
+            await asyncio.sleep(50)
+            assert await all_of(q) == ["b"]
+            assert await take(q, within=60) == "a"
+
+        run(story())
+
     @pytest.mark.parametrize("seconds", [0, -1])
     def test_without_a_delay_it_is_added_now(self, seconds):
         async def story():
@@ -327,6 +351,21 @@ class TestRetries:
             q.add_rate_limited("a", at_least=30)
             assert await take(q, within=29.9) is None
             assert await take(q, within=4) == "a"
+
+        run(story())
+
+    def test_items_that_the_server_sent_away_together_do_not_come_back_together(self):
+        async def story():
+            numbers = iter(range(100))
+            q = WorkQueue(random=lambda: next(numbers) / 100)
+            for item in range(10):
+                q.add_rate_limited(item, at_least=30)
+            moments = set()
+            for _ in range(10):
+                await q.get()
+                moments.add(round(asyncio.get_running_loop().time(), 3))
+            assert len(moments) == 10
+            assert min(moments) >= 30
 
         run(story())
 
@@ -461,6 +500,54 @@ class TestCancelledWorkers:
 
         run(story())
 
+    def test_given_back_it_has_the_priority_that_it_was_asked_for_meanwhile(self):
+        async def story():
+            q = queue()
+            waiting = asyncio.ensure_future(q.get())
+            await asyncio.sleep(1)
+            q.add("a", priority=Priority.LOW)
+            q.add("a")
+            waiting.cancel()
+            await asyncio.sleep(0)
+            assert q.statistics().depths == {Priority.LOW: 0, Priority.NORMAL: 1}
+
+        run(story())
+
+    def test_given_back_after_everything_was_dropped_it_is_dropped_too(self):
+        async def story():
+            q = queue()
+            waiting = asyncio.ensure_future(q.get())
+            await asyncio.sleep(1)
+            q.add("a")
+            q.shut_down(drop=True)
+            waiting.cancel()
+            await asyncio.sleep(0)
+            await q.idle()
+            with pytest.raises(ShutDown):
+                await q.get()
+
+        run(story())
+
+    def test_an_item_added_in_the_moment_of_a_cancellation_goes_to_the_next_who_waits(self):
+        async def story():
+            q = queue()
+            first, second = asyncio.ensure_future(q.get()), asyncio.ensure_future(q.get())
+            await asyncio.sleep(1)
+            first.cancel()
+            q.add("a")
+            assert await second == "a"
+
+        run(story())
+
+    def test_workers_that_gave_up_waiting_leave_nothing_behind(self):
+        async def story():
+            q = queue()
+            for _ in range(50):
+                assert await take(q) is None
+            return len(q._getters)
+
+        assert run(story()) == 0
+
     def test_what_a_cancelled_worker_gives_back_goes_to_the_next_who_waits(self):
         async def story():
             q = queue()
@@ -493,6 +580,17 @@ class TestStatistics:
 
         run(story())
 
+    def test_what_moves_up_has_waited_since_it_was_first_added(self):
+        async def story():
+            q = queue()
+            q.add("a", priority=Priority.LOW)
+            await asyncio.sleep(5)
+            q.add("a")
+            await asyncio.sleep(3)
+            assert q.statistics().oldest_waiting == pytest.approx(8)
+
+        run(story())
+
     def test_moments_are_told_to_whoever_counts(self):
         told = []
 
@@ -510,6 +608,7 @@ class TestStatistics:
             await q.get()
             q.add_after("a", 9)
             await asyncio.sleep(3)
+            q.done("a")
             q.done("a")
 
         run(story())
@@ -556,5 +655,10 @@ class TestStatistics:
                 q.forget("b")
             assert len(q._later._heap) + len(q._to_retry._heap) < 300
             assert q.statistics().delayed == 1
+            for item in range(1000):
+                q.add_rate_limited(item)
+            for item in range(1, 1000):
+                q.forget(item)
+            assert len(q._to_retry._heap) < 100
 
         run(story())
