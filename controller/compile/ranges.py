@@ -30,13 +30,14 @@ One = TypeVar("One", IPv4Network, IPv6Network)
 
 
 def cluster_ranges(service_cidrs: Iterable[Raw], nodes: Iterable[Raw], configured: Iterable[str] = ()) -> tuple[str, ...]:
-    """`configured` are the operator's own: what lies in them is not said again, and changes nothing when it changes."""
-    known = networks((*IPV4_BASE, *IPV6_BASE, *configured))
+    """All that is to be excluded besides the base list: `configured`, the operator's own, as they are, and what does not lie in them."""
+    own = tuple(configured)
+    known = networks((*IPV4_BASE, *IPV6_BASE, *own))
     found = [network for raw in service_cidrs for network in service_networks(raw)]
     found += [segment(network) for raw in nodes for network in (*pod_networks(raw), *node_networks(raw))]
     ipv4 = few(unknown(of_version(IPv4Network, found), of_version(IPv4Network, known)))
     ipv6 = few(unknown(of_version(IPv6Network, found), of_version(IPv6Network, known)))
-    return tuple(map(str, (*ipv4, *ipv6)))
+    return (*own, *map(str, (*ipv4, *ipv6)))
 
 
 def of_version(version: type[One], found: Iterable[Network]) -> set[One]:
