@@ -9,7 +9,8 @@ import sys
 
 from controller import logs
 from controller.run import run
-from controller.settings_sources import MistakeError, load
+from controller.settings import MistakeError
+from controller.settings_sources import load
 
 log = logging.getLogger("controller")
 

@@ -82,6 +82,7 @@ class Assembly:
             kubernetes_service=lambda: self._state.service,
         )
         self._dispatch = self._make_dispatch()
+        around.own_metrics.inventory(templates=lambda: len(self._state.templates), profiles=self._state.profiles.states)
 
     @property
     def ready(self) -> str | None:
@@ -93,7 +94,7 @@ class Assembly:
         self._listen()
         for name, informer in self._caches.all():
             self._group.create_task(informer.run(), name=f"informer {name}")
-            self._around.checks.add(f"informer-{name}", lambda name=name: "not synced" if name in self._caches.lacking() else None)
+        self._around.checks.add("informers", lambda: self.ready)
         if self._settings.opt_in == "all" or self._settings.namespace:
             self._opted_in.add(self._settings.namespace or EVERYWHERE)
 

@@ -97,6 +97,11 @@ class ProfileBook:
     def all_refs(self) -> list[ProfileRef]:
         return list(self._entries)
 
+    def states(self) -> list[tuple[str, bool]]:
+        """Of each profile its kind, and whether it compiles as it is."""
+        entries = list(self._entries.values())
+        return [(entry.ref.kind, not any(problem.fatal for problem in entry.problems)) for entry in entries]
+
     @property
     def namespaces(self) -> frozenset[str]:
         return frozenset(ref.namespace for ref in self._entries)

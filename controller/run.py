@@ -16,7 +16,6 @@ from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime
 
 from controller.assembly import Assembly
-from controller.metrics import measure_lag
 from controller.settings import Settings
 from controller.surroundings import Surroundings
 from kube.election import Election, ElectionSettings, LeadershipLost
@@ -48,7 +47,7 @@ async def run(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> i
             assembly = Assembly(settings, around, group, now)
             assembly.start()
             group.create_task(around.recorder.run(), name="events")
-            group.create_task(measure_lag(around.own_metrics), name="lag")
+            group.create_task(around.heartbeat.run(), name="heartbeat")
             raise _Ended(await act(settings, around, assembly, stop, now))  # noqa: TRY301 — the way to end a TaskGroup
     except* _Ended as ended:
         code = next(error.code for error in leaves(ended) if isinstance(error, _Ended))
@@ -75,6 +74,8 @@ async def lead(settings: Settings, around: Surroundings, assembly: Assembly, sto
     if not await unless(stop, election.acquire()):
         return OK
     log.info("leading", extra={"lease": settings.lease_name, "identity": settings.pod_name})
+    leads = around.metrics.leading(settings.lease_name)
+    leads(True)
     try:
         async with running({"lease": election.hold}):
             await working(assembly, stop)
@@ -82,6 +83,7 @@ async def lead(settings: Settings, around: Surroundings, assembly: Assembly, sto
         log.error("the Lease is lost: ending")  # noqa: TRY400 — a traceback says nothing more
         return LOST
     finally:
+        leads(False)
         await election.release()
     return OK
 

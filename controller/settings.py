@@ -29,7 +29,7 @@ REMEDIES = {
 }
 
 
-class MistakeError(Exception):
+class MistakeError(ValueError):
     """An operator's mistake, with which there is nothing to start. `lines` name the place, the field and the remedy."""
 
     def __init__(self, *lines: str) -> None:

@@ -6,19 +6,23 @@ and the watches go without.
 
 import logging
 import random
+import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
-from kube.events import Recorder
-from kube.metrics import Metrics
 from prometheus_client import CollectorRegistry
 
+from controller.certificate_files import CertificateFiles
 from controller.health import Checks, Health
+from controller.health_server import HealthServer
+from controller.heartbeat import Heartbeat
 from controller.metrics import ControllerMetrics
 from controller.settings import Settings
 from kube.client import Client
+from kube.events import Recorder
+from kube.metrics import Metrics
 from kube.transport import Transport
 from kube.workqueue import WorkQueue
 
@@ -47,7 +51,8 @@ class Surroundings:
     guard: Guard
     recorder: Recorder
     checks: Checks
-    health: Health | None
+    heartbeat: Heartbeat
+    server: HealthServer | None
     metrics: Metrics
     own_metrics: ControllerMetrics
 
@@ -64,7 +69,9 @@ class Surroundings:
             return Client(transport, field_manager=FIELD_MANAGER, deadline=settings.call_deadline, observer=observer, **more)
 
         guarded, free = client(may_write=guard), client()
-        health = Health.start(settings, checks, registry) if settings.health_port and not settings.once else None
+        own_metrics = ControllerMetrics(registry)
+        heartbeat = Heartbeat(clock=time.monotonic, late=own_metrics.lag)
+        health = Health(checks=checks, heartbeat=heartbeat, registry=registry)
         return cls(
             transport=transport,
             client=guarded,
@@ -72,15 +79,26 @@ class Surroundings:
             guard=guard,
             recorder=Recorder(guarded, component=NAME, instance=settings.pod_name, now=now),
             checks=checks,
-            health=health,
+            heartbeat=heartbeat,
+            server=serving(settings, health),
             metrics=metrics,
-            own_metrics=ControllerMetrics(registry),
+            own_metrics=own_metrics,
         )
 
     def queue(self, name: str) -> WorkQueue[Item]:
         return WorkQueue(random=random.random, observer=self.metrics.queue(name))
 
     async def close(self) -> None:
-        if self.health:
-            self.health.close()
+        if self.server:
+            self.server.stop()
         await self.transport.close()
+
+
+def serving(settings: Settings, health: Health) -> HealthServer | None:
+    if settings.once or not settings.health_port:
+        return None
+    cert, key = settings.metrics_cert, settings.metrics_key
+    certificate = CertificateFiles(cert, key) if cert and key else None
+    server = HealthServer(host=settings.health_host, port=settings.health_port, respond=health.answer, certificate=certificate)
+    server.start()
+    return server

@@ -197,7 +197,7 @@ class TemplateReconciler:
             self._effects.distributed(objects.key_of(raw), revision)
         self._effects.expiring(objects.key_of(raw), ends(wanted.data))
         done = {"version": written.version, "revision": revision, "renew_at": due(wanted.data)}
-        return replace(base, written=True, inputs=inputs, **done)  # type: ignore[arg-type]
+        return replace(base, written=True, inputs=inputs, **done)
 
     def _nothing_to_do(self, name: Key, before: Outcome, inputs: tuple[object, ...]) -> bool:
         live = self._rooms.secrets.metadata(name)
