@@ -64,7 +64,7 @@ def _build(directory: Path) -> None:
             except subprocess.TimeoutExpired:
                 _say(f"still building {program}, {time.monotonic() - started:.0f} s")
         if code:
-            raise RuntimeError(f"go build of {program} failed, see above")
+            raise Missing(f"go build of {program} failed, see above", "a Go module proxy has to be reachable, or set KUBEBUILDER_ASSETS")
         _say(f"built {program} in {time.monotonic() - started:.0f} s")
 
 

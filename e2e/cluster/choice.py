@@ -7,7 +7,6 @@ A kind cluster of our name that is there already is used and left; else one is m
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from e2e.cluster.cluster import Cluster
 from e2e.cluster.control_plane import control_plane
 from e2e.cluster.kubectl import kubectl
 from e2e.cluster.missing import Missing
+from e2e.cluster.workplace import workplace
 
 _KIND_READY = "180s"
 
@@ -36,11 +36,11 @@ def existing() -> Iterator[Cluster]:
     named = os.environ.get("KUBECONFIG")
     if not named:
         raise Missing("E2E_CLUSTER=existing without KUBECONFIG", "set KUBECONFIG to a file whose current context is an administrator's")
-    with tempfile.TemporaryDirectory(prefix="groyne-cluster-") as work:
-        path = Path(work) / "admin.conf"
+    with workplace("cluster") as work:
+        path = work / "admin.conf"
         path.touch(mode=0o600)
         path.write_text(kubectl(Path(named), "config", "view", "--raw", "--minify", "--flatten"))
-        yield Cluster(path, Path(work))
+        yield Cluster(path, work)
 
 
 @contextmanager
@@ -49,13 +49,13 @@ def kind() -> Iterator[Cluster]:
         raise Missing("no kind", "install it (https://kind.sigs.k8s.io) with Docker or Podman, or leave E2E_CLUSTER out")
     name = f"groyne-e2e{os.environ.get('PYTEST_XDIST_WORKER', '')}"
     there = name in _kind("get", "clusters").split()
-    with tempfile.TemporaryDirectory(prefix="groyne-cluster-") as work:
-        path = Path(work) / "admin.conf"
+    with workplace("cluster") as work:
+        path = work / "admin.conf"
         if not there:
             _kind("create", "cluster", "--name", name, "--wait", _KIND_READY, "--kubeconfig", str(path))
         try:
             path.write_text(_kind("get", "kubeconfig", "--name", name))
-            yield Cluster(path, Path(work))
+            yield Cluster(path, work)
         finally:
             if not there:
                 _kind("delete", "cluster", "--name", name, "--kubeconfig", str(path))

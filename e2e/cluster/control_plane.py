@@ -8,9 +8,7 @@ It needs no root, several can run at once, and nothing is left of it: the proces
 """
 
 import json
-import shutil
 import ssl
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +21,7 @@ from e2e.cluster.components import Files, Place, Settings
 from e2e.cluster.pki import Authority, Pair, signing_key
 from e2e.cluster.ports import free_port
 from e2e.cluster.processes import Processes
+from e2e.cluster.workplace import workplace
 
 _MASTERS = "system:masters"
 # An API server that is asked to end waits for watches, and etcd for the API server: those that never end are cut.
@@ -134,8 +133,7 @@ class ControlPlane(Cluster):
 @contextmanager
 def control_plane(settings: Settings | None = None) -> Iterator[ControlPlane]:
     """Raises Missing where the machine cannot have one."""
-    directory = Path(tempfile.mkdtemp(prefix="groyne-cluster-"))
-    try:
+    with workplace("cluster") as directory:
         place = Place(api_port=free_port(), etcd_port=free_port(), peer_port=free_port())
         cluster = ControlPlane(directory, place=place, settings=settings or Settings())
         try:
@@ -143,8 +141,6 @@ def control_plane(settings: Settings | None = None) -> Iterator[ControlPlane]:
             yield cluster
         finally:
             cluster.end()
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _client_context(authority: Path, pair: Pair) -> ssl.SSLContext:

@@ -60,6 +60,11 @@ class Processes:
         process.kill()
         process.wait()
 
+    def wait(self, name: str, *, limit: float) -> None:
+        """Until it ends by itself, or for `limit` seconds."""
+        with suppress(subprocess.TimeoutExpired):
+            self._running[name].wait(limit)
+
     def stop_all(self) -> None:
         """At the end, when nothing that they hold matters any more: all at once, without asking."""
         for process in self._running.values():

@@ -7,7 +7,6 @@ tokens.
 import asyncio
 import base64
 import ssl
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from e2e.cluster.faults.rules import Forward, Rule
 from e2e.cluster.faults.script import Armed, Script
 from e2e.cluster.faults.wire import Peer
 from e2e.cluster.pki import Authority
+from e2e.cluster.workplace import workplace
 
 _ADDRESS = "127.0.0.1"
 
@@ -160,8 +160,8 @@ def _matches(asked: Asked, wanted: dict[str, Any]) -> bool:
 @contextmanager
 def fault_proxy(cluster: Cluster, *, seed: int = 0) -> Iterator[FaultProxy]:
     """`seed` decides what rules leave to chance."""
-    with tempfile.TemporaryDirectory(prefix="groyne-faults-") as directory:
-        proxy = FaultProxy(cluster, Path(directory), random=Random(seed))
+    with workplace("faults") as directory:
+        proxy = FaultProxy(cluster, directory, random=Random(seed))
         try:
             yield proxy
         finally:
