@@ -7,6 +7,7 @@ takes the oldest one's place, since a probe is answered at once and what is old 
 
 import errno
 import logging
+import os
 import socket
 import ssl
 import sys
@@ -74,7 +75,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return bound(host, port)
     except OSError as error:
-        why = error.strerror or str(error)
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
         raise MistakeError(f"health-host, health-port: cannot listen on `{host}`, port {port}: {why}") from None
 
 

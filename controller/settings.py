@@ -197,7 +197,8 @@ class Settings(BaseSettings):
     opt_in: Literal["label", "all"] = Field(
         "label",
         description="`label`: Secrets are read and written only in namespaces that carry opt-in-label (and have a RoleBinding for the"
-        " controller). `all`: in every namespace; the controller then needs the right to read every Secret.",
+        " controller). `all`: in every namespace; the controller then needs the right to read every Secret. With namespace, that one"
+        " counts as opted in.",
     )
     opt_in_label: str = Field(
         "groyne.dev/secrets=managed",

@@ -60,6 +60,8 @@ def load(arguments: Sequence[str]) -> Loaded:
         settings = Settings(**{name: one.value for name, one in given.items()})
     except ValidationError as error:
         raise MistakeError(*(line(found, given) for found in error.errors(include_url=False))) from None
+    if settings.kubeconfig and not any(Path(part).expanduser().is_file() for part in str(settings.kubeconfig).split(":")):
+        raise MistakeError(f"{place('kubeconfig', given)}: there is no such file")
     return Loaded(settings=settings, warnings=warnings)
 
 

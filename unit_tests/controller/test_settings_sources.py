@@ -112,11 +112,18 @@ def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
                 " a holder must have stopped before another begins"
             ),
         ),
+        (("--kubeconfig=/nowhere/at.all",), "--kubeconfig: there is no such file"),
         (("--config=/nowhere/at.all",), "--config: /nowhere/at.all: there is no such file or directory"),
     ],
 )
 def test_a_wrong_flag_is_named_with_the_remedy(arguments: tuple[str, ...], said: str) -> None:
     assert mistakes(*arguments) == (said,)
+
+
+def test_of_several_kubeconfigs_one_is_enough(file: Path) -> None:
+    """As kubectl has it."""
+    file.touch()
+    assert load([f"--kubeconfig=/nowhere/at.all:{file}"]).settings.kubeconfig
 
 
 def test_all_wrong_values_are_said_at_once() -> None:
