@@ -171,6 +171,15 @@ def test_an_overlay_applied_twice_changes_nothing_the_second_time(installed, ove
         installed.kubectl("apply", "--kustomize", str(ROOT / "overlays" / "default"))
 
 
+def test_it_applies_server_side_too_and_policies_belong_to_no_namespace(installed):
+    """kustomize takes them for namespaced objects."""
+    directory = str(ROOT / "overlays" / "default")
+    installed.kubectl("apply", "--server-side", "--force-conflicts", "--dry-run=server", "--kustomize", directory)
+    found = installed.get("validatingadmissionpolicies,validatingadmissionpolicybindings")["items"]
+    assert len([each for each in found if each["metadata"]["name"].startswith(ACCOUNT)]) == 8
+    assert not any("namespace" in each["metadata"] for each in found)
+
+
 def written(cluster: ControlPlane, directory: str) -> dict[str, str]:
     """What changes with a write to an object, and not with its status where it has one."""
     heads = [(each["kind"], each["metadata"]) for each in cluster.get("--kustomize", directory)["items"]]
