@@ -112,7 +112,7 @@ class FakeWatch(FakeStream):
         return line
 
     def _idle(self, waited: float) -> bytes | None:
-        if not self.muted and asyncio.get_running_loop().time() >= self._ends:
+        if not self.muted and asyncio.get_running_loop().time() >= self._ends - 0.01:
             return None
         if self.muted or waited >= self._silence:
             raise TimedOut(f"nothing came for {self._silence:g} s")
