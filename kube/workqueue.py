@@ -6,7 +6,7 @@
 
 An item is with one worker at most. Added twice while it waits, it comes once; added while in work, it comes again afterwards, once.
 Whoever waits in `get` first is served first. What `add_after` asks for is not undone by an `add` before; a retry that
-`add_rate_limited` asked for is, by `forget`, for then the item has been dealt with. Nothing is kept of an item that is done.
+`add_rate_limited` asked for is, since whatever brings the item into work is that retry. Nothing is kept of an item that is done.
 
 Everything happens in one event loop and nothing blocks but `get`, `drain`, `idle` and `stopped`.
 """
@@ -90,8 +90,6 @@ class WorkQueue(Generic[K]):
             backoff = Backoff(first=self._first, most=self._most, random=self._random)
             failures = self._failures[item] = Failures(0, backoff)
         failures.count += 1
-        if item in self._working:
-            self._to_retry.discard(item)  # asked for after an attempt before this one
         spread = at_least * (1 + self._random() / 10)
         self._delay(self._to_retry, item, max(failures.backoff.next(), spread), priority)
 
@@ -201,6 +199,7 @@ class WorkQueue(Generic[K]):
         item, wait = self._waiting.pop()
         now = _now()
         self._working[item] = Work(wait, now)
+        self._to_retry.discard(item)
         self._observer.waited(now - wait.since)
         self._settle()
         return item

@@ -67,8 +67,6 @@ class Model:
         if self.stopped:
             return
         count = self.failures[item] = self.failures.get(item, 0) + 1
-        if item in self.working:
-            self.to_retry.pop(item, None)
         self.after(self.to_retry, item, FIRST * 2 ** (count - 1) * (1 + JITTER / 2), None)
 
     def forget(self, item):
@@ -91,6 +89,7 @@ class Model:
         self.passed_over = self.passed_over + 1 if high and low and not take_low else 0
         item = (low if take_low else high).pop(0)
         self.working[item] = Priority.LOW if take_low else Priority.NORMAL
+        self.to_retry.pop(item, None)
         return item
 
     def give_back(self, item):
