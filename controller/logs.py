@@ -2,8 +2,8 @@
 
     ts  level  logger  msg  …whatever the caller gave as `extra`…  error  traceback
 
-An API server that is away is daily life and takes one line; a bug brings its traceback. Everything passes `redaction` on its way out, and
-libraries that would tell of every request are not heard below a warning, whatever the level is.
+An API server that is away is daily life and takes one line; a bug brings its traceback, without its words. Everything passes
+`redaction` on its way out, and libraries that would tell of every request are not heard below a warning, whatever the level is.
 """
 
 import json
@@ -23,6 +23,7 @@ from rich.text import Text
 
 from controller.redaction import clean, fields
 from kube.errors import ApiError
+from kube.outcome import Redacted, redacted
 
 QUIET = ("asyncio", "httpx", "httpcore", "httpx_ws", "h11", "h2", "hpack", "anyio", "kr8s", "rustls", "urllib3", "markdown_it")
 """Some of them write request lines, or even header fields."""
@@ -109,10 +110,13 @@ def entry(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def failure(error: BaseException) -> dict[str, str]:
+    """What an error of unknown origin says may be what an object holds: of it, the classes and where it happened."""
     known = list(leaves(error))
+    said = clean("; ".join(dict.fromkeys(named(each) for each in known)))
     if all(isinstance(each, ApiError) for each in known):
-        return {"error": clean("; ".join(dict.fromkeys(named(each) for each in known)))}
-    return {"error": clean(named(error)), "traceback": clean("".join(traceback.format_exception(error)).rstrip())}
+        return {"error": said}
+    shown = error if all(isinstance(each, Redacted) for each in known) else redacted(error)
+    return {"error": said, "traceback": clean("".join(traceback.format_exception(shown)).rstrip())}
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
@@ -124,7 +128,9 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 def named(error: BaseException) -> str:
-    said = str(error)
+    if isinstance(error, Redacted):
+        return str(error)
+    said = str(error) if isinstance(error, ApiError | OSError) else ""
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
