@@ -52,7 +52,8 @@ def shallow(data: bytes, deepest: int = DEEPEST) -> bytes:
                 kept.append(b"null")
                 start = token.end()
             depth -= 1
-    return b"".join([*kept, data[start:]])
+    rest = [data[start:]] if depth <= deepest else []  # else it never ends, and is no JSON either way
+    return b"".join(kept + rest)
 
 
 def _parsed(data: bytes) -> Any:
