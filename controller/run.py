@@ -11,6 +11,7 @@ begun under it must not go on.
 import asyncio
 import logging
 import random
+import secrets
 import signal
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime
@@ -123,4 +124,6 @@ def election_of(settings: Settings, around: Surroundings, now: Callable[[], date
         write_deadline=settings.call_deadline,
     )
     lease = Key(settings.pod_namespace, settings.lease_name)
-    return Election(around.lease_client, lease, settings.pod_name, settings=timing, now=now, random=random.random)
+    # A name that two processes share would let both lead.
+    identity = f"{settings.pod_name}_{secrets.token_hex(4)}"
+    return Election(around.lease_client, lease, identity, settings=timing, now=now, random=random.random)
