@@ -77,7 +77,7 @@ class Surroundings:
             client=guarded,
             lease_client=free,
             guard=guard,
-            recorder=Recorder(guarded, component=NAME, instance=settings.pod_name, now=now),
+            recorder=Recorder(guarded, component=NAME, instance=settings.pod_name, now=now, random=random.random),
             checks=checks,
             heartbeat=heartbeat,
             server=serving(settings, health),

@@ -1,148 +1,216 @@
-"""What a controller says to people: Events of `events.k8s.io/v1`, each once, its repetitions counted.
+"""What a controller says to people about an object: each thing once as an Event, its repetitions counted in that Event's series.
 
-`record` never waits and never fails: it puts a note into a bounded queue, and `run` sends it. The same about the same object again is
-a PATCH of the first Event's series, not sooner than six seconds after the last. What cannot be sent is dropped: an Event is a courtesy.
+    record → new: POST as soon as may be
+           → said before: counted; PATCH of the count six seconds after the POST at the earliest, then after twice as long each time
+
+`record` never waits and never raises; what is too much is dropped and counted, for an Event is a courtesy. `run` sends, one at a time:
+while the API server is away everything waits, refusals are told once and dropped. Asked to stop, it sends for a moment what it has.
+What was said is forgotten after an hour without repetition, as the API server forgets Events.
 """
 
 import asyncio
-import hashlib
 import logging
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Protocol
 
-from kube.client import Client
-from kube.errors import ApiError, NotFound
-from kube.objects import Key, Raw, Resource, key_of, uid_of
+from kube.backoff import Backoff
+from kube.errors import AlreadyExists, ApiError, NotFound, Throttled, Unavailable
+from kube.event_body import EVENTS, EventType, Reporter, Saying, event, name_of, saying, series_of
+from kube.objects import Key, Raw, Resource
+from kube.outcome import redacted
+from kube.workqueue import WorkQueue
 
-EVENTS = Resource(group="events.k8s.io", version="v1", plural="events", kind="Event")
-EventKind = Literal["Normal", "Warning"]
-
-LONGEST_NOTE = 1024
 MOST_WAITING = 1000
 MOST_KEPT = 4096
 FORGET_AFTER = 3600.0
-REPEAT_AFTER = 6.0
+FIRST_REPEAT, LAST_REPEAT = 6.0, 384.0
+TRIES = 5
 DRAIN = 2.0
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
-    """`about` is the object's reference, `seen` the wall clock."""
+class EventClient(Protocol):
+    """The two verbs of `kube.client.Client` that are needed."""
 
-    about: tuple[tuple[str, str], ...]
-    type: EventKind
-    reason: str
-    action: str
-    note: str
-    seen: datetime
+    async def create(self, resource: Resource, body: Raw, *, namespace: str = "") -> Raw: ...
 
-    @property
-    def identity(self) -> tuple[object, ...]:
-        return self.about, self.type, self.reason, self.action, self.note
-
-    @property
-    def namespace(self) -> str:
-        return dict(self.about).get("namespace") or "default"
+    async def merge_patch(self, resource: Resource, key: Key, body: Raw) -> Raw: ...
 
 
 @dataclass(slots=True)
 class Series:
-    key: Key
-    count: int
-    sent: float
+    """`told` of its `count` occurrences the API server knows, under `name`; empty before the POST. `seen` and `due` are loop time."""
+
+    first: datetime
+    last: datetime
+    seen: float
+    name: str = ""
+    count: int = 1
+    told: int = 0
+    due: float = 0.0
+    gap: float = FIRST_REPEAT
 
 
 class Recorder:
-    """`component` and `instance` say who reports; `now` is the wall clock."""
+    """`now` is the clock on the wall, for people; `dropped` counts Events that nobody will read."""
 
-    def __init__(self, client: Client, *, component: str, instance: str, now: Callable[[], datetime], most: int = MOST_WAITING) -> None:
-        self._client, self._component, self._instance, self._now = client, component, instance, now
-        self._waiting: asyncio.Queue[Note] = asyncio.Queue(maxsize=most)
-        self._series: OrderedDict[tuple[object, ...], Series] = OrderedDict()
+    def __init__(
+        self,
+        client: EventClient,
+        *,
+        component: str,
+        instance: str,
+        now: Callable[[], datetime],
+        random: Callable[[], float],
+        most: int = MOST_WAITING,
+        kept: int = MOST_KEPT,
+    ) -> None:
+        self._client = client
+        self._by = Reporter(component=component, instance=instance)
+        self._now = now
+        self._most, self._kept = most, kept
+        self._said: OrderedDict[Saying, Series] = OrderedDict()
+        self._queue: WorkQueue[Saying] = WorkQueue(random=random)
+        self._backoff = Backoff(first=1, most=30, random=random)
+        self._refusals: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._unsent = 0
         self.dropped = 0
 
-    def record(self, about: Raw, *, type: EventKind, reason: str, action: str, note: str) -> None:  # noqa: A002 — the API's own word
-        key = key_of(about)
-        reference = {
-            "apiVersion": str(about.get("apiVersion", "")),
-            "kind": str(about.get("kind", "")),
-            "name": key.name,
-            "uid": uid_of(about),
-            **({"namespace": key.namespace} if key.namespace else {}),
-        }
-        found = Note(about=tuple(reference.items()), type=type, reason=reason[:128], action=action[:128], note=cut(note), seen=self._now())
+    def record(self, about: Raw, *, type: EventType, reason: str, action: str, note: str) -> None:  # noqa: A002 — the API's word
         try:
-            self._waiting.put_nowait(found)
-        except asyncio.QueueFull:
+            self._note(saying(about, kind=type, reason=reason, action=action, note=note))
+        except Exception as error:  # a courtesy must not end what it speaks of
             self.dropped += 1
+            log.exception("an Event could not be made", exc_info=redacted(error))
 
     async def run(self) -> None:
-        """Until it is cancelled; then what waits is still sent, for two seconds at most."""
+        """Until it is cancelled; then what is there is still sent, for two seconds at most."""
         try:
             while True:
-                await self._send(await self._waiting.get())
-        finally:
-            try:
-                async with asyncio.timeout(DRAIN):
-                    while not self._waiting.empty():
-                        await self._send(self._waiting.get_nowait())
-            except TimeoutError:
-                self.dropped += self._waiting.qsize()
+                await self._serve(await self._queue.get())
+        except asyncio.CancelledError:
+            await self._drain()
+            raise
 
-    async def _send(self, note: Note) -> None:
-        moment = asyncio.get_running_loop().time()
-        known = self._series.get(note.identity)
-        try:
-            if known is None or moment > known.sent + FORGET_AFTER:
-                await self._first(note, moment)
-                return
-            known.count += 1
-            if moment >= known.sent + REPEAT_AFTER:
-                await self._again(note, known, moment)
-        except ApiError as error:
+    def _note(self, what: Saying) -> None:
+        moment, now = asyncio.get_running_loop().time(), self._now()
+        self._forget(moment)
+        series = self._said.get(what)
+        if series is not None:
+            series.count, series.last, series.seen = series.count + 1, now, moment
+            self._said.move_to_end(what)
+            if series.name:
+                self._queue.add_after(what, series.due - moment)
+        elif self._unsent >= self._most:
             self.dropped += 1
-            log.info("an Event was not taken: %s", error)
+        else:
+            self._said[what] = Series(first=now, last=now, seen=moment)
+            self._unsent += 1
+            self._queue.add(what)
 
-    async def _first(self, note: Note, moment: float) -> None:
-        digest = hashlib.sha256(repr((note.identity, note.seen)).encode()).hexdigest()[:16]
-        name = f"{dict(note.about)['name'][:200]}.{digest}"
-        body = {
-            "apiVersion": EVENTS.api_version,
-            "kind": EVENTS.kind,
-            "metadata": {"name": name, "namespace": note.namespace},
-            "eventTime": micro(note.seen),
-            "reportingController": self._component,
-            "reportingInstance": self._instance[:128],
-            "type": note.type,
-            "reason": note.reason,
-            "action": note.action,
-            "note": note.note,
-            "regarding": dict(note.about),
-        }
-        await self._client.create(EVENTS, body, namespace=note.namespace)
-        self._series[note.identity] = Series(Key(note.namespace, name), 1, moment)
-        self._series.move_to_end(note.identity)
-        while len(self._series) > MOST_KEPT:
-            self._series.popitem(last=False)
+    def _forget(self, moment: float) -> None:
+        """Those not heard of for the longest stand first."""
+        while self._said and (len(self._said) >= self._kept or moment > next(iter(self._said.values())).seen + FORGET_AFTER):
+            what, series = next(iter(self._said.items()))
+            del self._said[what]
+            if not series.name:
+                self._unsent -= 1
+                self.dropped += 1
 
-    async def _again(self, note: Note, series: Series, moment: float) -> None:
-        body = {"series": {"count": series.count, "lastObservedTime": micro(note.seen)}}
+    async def _serve(self, what: Saying) -> None:
         try:
-            await self._client.merge_patch(EVENTS, series.key, body)
-            series.sent = moment
-        except NotFound:
-            await self._first(note, moment)
+            for _ in range(TRIES):
+                if await self._settled(what):
+                    return
+            self._drop(what)
+        except Exception as error:  # one Event that cannot be sent must not keep the next from being
+            self._drop(what)
+            log.exception("an Event could not be sent", exc_info=redacted(error))
+        finally:
+            self._queue.done(what)
 
+    async def _settled(self, what: Saying) -> bool:
+        """Sent, or never to be; else the API server is away and it has been waited for."""
+        try:
+            await self._send(what)
+        except (Unavailable, Throttled) as error:
+            await asyncio.sleep(max(self._backoff.next(), error.retry_after or 0.0))
+            return False
+        except ApiError as error:
+            self._drop(what)
+            self._refused(what, error)
+        self._backoff.reset()
+        return True
 
-def cut(note: str) -> str:
-    """At most 1024 bytes, whole characters."""
-    return note.encode()[:LONGEST_NOTE].decode(errors="ignore")
+    async def _send(self, what: Saying) -> None:
+        series = self._said.get(what)
+        if series is None or series.told == series.count:
+            return
+        if series.name:
+            try:
+                await self._patch(what, series)
+            except NotFound:
+                await self._post(what, series, series.last, series.count)
+        else:
+            await self._post(what, series, series.first, 1)
+        if series.count > series.told:
+            self._queue.add_after(what, series.due - asyncio.get_running_loop().time())
 
+    async def _post(self, what: Saying, series: Series, at: datetime, count: int) -> None:
+        name = name_of(what, self._by, at)
+        body = event(what, name, self._by, at=at, series=series_of(count, series.last) if count > 1 else None)
+        try:
+            await self._client.create(EVENTS, body, namespace=what.namespace)
+        except AlreadyExists:
+            log.debug("an Event was there already: the answer to its POST was lost", extra={"event": name})
+        if not series.name:
+            self._unsent -= self._said.get(what) is series
+        series.name = name
+        self._told(series, count)
 
-def micro(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%S.%f}Z"
+    async def _patch(self, what: Saying, series: Series) -> None:
+        count = series.count
+        await self._client.merge_patch(EVENTS, Key(what.namespace, series.name), {"series": series_of(count, series.last)})
+        series.gap = min(2 * series.gap, LAST_REPEAT)
+        self._told(series, count)
+
+    def _told(self, series: Series, count: int) -> None:
+        series.told = count
+        series.due = asyncio.get_running_loop().time() + series.gap
+
+    def _drop(self, what: Saying) -> None:
+        series = self._said.pop(what, None)
+        if series is not None:
+            self._unsent -= not series.name
+            self.dropped += 1
+
+    def _refused(self, what: Saying, error: ApiError) -> None:
+        """Once for each namespace and reason; what is repeated an hour later is no news."""
+        refusal = what.namespace, error.reason or type(error).__name__
+        level = logging.DEBUG if refusal in self._refusals else logging.WARNING
+        self._refusals[refusal] = None
+        if len(self._refusals) > self._kept:
+            self._refusals.popitem(last=False)
+        log.log(level, "Events are refused: %s", error, extra={"namespace": what.namespace})
+
+    async def _drain(self) -> None:
+        waiting = [what for what, series in self._said.items() if series.told < series.count]
+        try:
+            async with asyncio.timeout(DRAIN):
+                await self._send_all(waiting)
+        except TimeoutError:
+            log.debug("stopped before all Events were sent")
+        self.dropped += sum(not series.name for series in self._said.values())
+
+    async def _send_all(self, waiting: Iterable[Saying]) -> None:
+        for what in sorted(waiting, key=lambda each: bool(self._said[each].name)):
+            try:
+                await self._send(what)
+            except (Unavailable, Throttled):
+                return
+            except ApiError as error:
+                log.debug("an Event was not sent: %s", error)

@@ -6,10 +6,11 @@ its tools show it; times in it are for people, nobody here computes with them.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from math import ceil
 from typing import Any
 
+from kube.moments import micro_time
 from kube.objects import Key, Raw, Resource
 
 LEASES = Resource(group="coordination.k8s.io", version="v1", plural="leases", kind="Lease")
@@ -58,10 +59,6 @@ def released(raw: Raw, now: datetime) -> Raw:
     before = record_of(raw)
     spec = {"acquireTime": before.acquired or micro_time(now), "leaseTransitions": before.transitions}
     return _with_spec(raw, _held("", 1, now) | spec)
-
-
-def micro_time(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _held(identity: str, duration: float, now: datetime) -> Raw:

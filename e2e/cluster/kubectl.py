@@ -8,9 +8,9 @@ from pathlib import Path
 from e2e.cluster.missing import Missing
 
 
-def kubectl(kubeconfig: Path, *arguments: str, given: str | None = None, check: bool = True) -> str:
-    """What it printed. Raises RuntimeError with what it said; without `check`, that is given back."""
-    command = [_path(), "--kubeconfig", str(kubeconfig), *arguments]
+def kubectl(kubeconfig: Path | None, *arguments: str, given: str | None = None, check: bool = True) -> str:
+    """What it printed. Raises RuntimeError with what it said; without `check`, that is given back. None is what $KUBECONFIG says."""
+    command = [_path(), *([f"--kubeconfig={kubeconfig}"] if kubeconfig else []), *arguments]
     done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
     if check and done.returncode:
         raise RuntimeError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")

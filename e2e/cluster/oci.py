@@ -27,9 +27,10 @@ class Start:
     entrypoint: Sequence[str] = ()
     environment: Sequence[str] = ()
     user: str = ""
+    directory: str = "/"
 
     def config(self) -> dict[str, Any]:
-        found: dict[str, Any] = {"Env": [_PATH, *self.environment], "WorkingDir": "/"}
+        found: dict[str, Any] = {"Env": [_PATH, *self.environment], "WorkingDir": self.directory}
         if self.entrypoint:
             found["Entrypoint"] = list(self.entrypoint)
         return found | ({"User": self.user} if self.user else {})

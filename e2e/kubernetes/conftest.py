@@ -1,22 +1,25 @@
 """The clusters that tests run on, by fixture. $E2E_CLUSTER chooses: `existing` ($KUBECONFIG), `kind`, or none of them: the machine's own.
 
-    cluster     one for the session, shared: leave it as it was found
+    cluster     one for the session, shared: leave it as it was found. It may have no nodes
     namespace   one of that cluster for each test, deleted after it
     breakable   a control plane of the module's own, whatever $E2E_CLUSTER says: to be restarted, compacted, starved
+    pods        one for the session whose nodes run pods
+    image       what those pods call Groyne's controller: made and loaded, or $E2E_IMAGE
 
 What a machine lacks is why a test is skipped, in those words. Kubernetes is built when the tests have been collected, not within
 a test's time.
 """
 
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
-from e2e.cluster import Cluster, ControlPlane, Missing, control_plane
+from e2e.cluster import Cluster, ControlPlane, Missing, chosen, control_plane, images
 from e2e.cluster.binaries import binaries
-from e2e.cluster.choice import chosen
+from e2e.cluster.workplace import workplace
 
 HERE = __package__.replace(".", "/")
 
@@ -49,6 +52,20 @@ def namespace(cluster: Cluster) -> Iterator[str]:
 def breakable() -> Iterator[ControlPlane]:
     with _or_skip(), control_plane() as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def pods() -> Iterator[Cluster]:
+    with _or_skip(), chosen(pods=True) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def image(pods: Cluster) -> str:
+    if named := os.environ.get("E2E_IMAGE"):
+        return named
+    with _or_skip(), workplace("image") as work:
+        return pods.load(images.controller(work / "controller.tar"), images.CONTROLLER)
 
 
 @contextmanager

@@ -119,8 +119,10 @@ class Owners:
         self._take(mine, differing)
         self.fields[mine] = set(wanted)
         applied = _deep(live, body)
-        for path in dropped - others:
-            _remove(applied, path)
+        kept = others | set(wanted)
+        for path in dropped:
+            if not any(other[: len(path)] == path for other in kept):
+                _remove(applied, path)
         return applied
 
     def _take(self, owner: Owner, paths: set[Path]) -> None:

@@ -207,11 +207,13 @@ class FakeServer:
         if old is None:
             return self._applied_anew(sent, manager)
         _check_preconditions(old, sent.body)
+        owners = self.storage.owners(old)
+        before = copy.deepcopy(owners)
         try:
-            new = self.storage.owners(old).apply(manager, old, sent.body, force=force)
+            new = owners.apply(manager, old, sent.body, force=force)
         except ContestedError as contested:
             raise RefusedError(409, "Conflict", f"Apply failed with 1 conflict: {contested}") from None
-        return self.storage.update(sent.resource, sent.key, new, subresource=sent.subresource)
+        return self.storage.update(sent.resource, sent.key, new, subresource=sent.subresource, owned_anew=owners != before)
 
     def _applied_anew(self, sent: Sent, manager: str) -> Raw:
         if metadata(sent.body).get("uid"):

@@ -64,11 +64,11 @@ class Storage:
         self.owners(made).wrote(manager, {}, made)
         return self._commit(resource, None, made)
 
-    def update(self, resource: Resource, key: Key, new: Raw, *, subresource: str = "") -> Raw:
-        """`new` is what the object would be; what a writer may not change, or has not changed, stays."""
+    def update(self, resource: Resource, key: Key, new: Raw, *, subresource: str = "", owned_anew: bool = False) -> Raw:
+        """`new` is what the object would be; what a writer may not change stays. Who owns its fields is part of an object, too."""
         old = self.found(resource, key)
         after = self._admitted(old, copy.deepcopy(new), subresource)
-        if after == old:
+        if after == old and not owned_anew:
             return copy.deepcopy(old)
         if metadata(old).get("deletionTimestamp") and not metadata(after).get("finalizers"):
             return self._commit(resource, old, None)

@@ -9,20 +9,20 @@ LIST = READ - {"get"}
 KRUISE, TEMPLATES, NETWORK = "agents.kruise.io", "extensions.agents.x-k8s.io", "networking.k8s.io"
 LEASE = {
     ("coordination.k8s.io", "leases", frozenset({"create"}), ()),
-    ("coordination.k8s.io", "leases", frozenset({"get", "update", "patch"}), ("groyne-controller",)),
+    ("coordination.k8s.io", "leases", frozenset({"get", "update"}), ("groyne-controller",)),
 }
 CLUSTER = {
-    (KRUISE, "globalsecurityprofiles", READ, ()),
+    (KRUISE, "globalsecurityprofiles", LIST, ()),
     (KRUISE, "globalsecurityprofiles/status", frozenset({"patch"}), ()),
     ("", "nodes", LIST, ()),
     (NETWORK, "servicecidrs", LIST, ()),
     ("", "services", frozenset({"get"}), ("kubernetes",)),
 }
 NAMESPACED = {
-    (KRUISE, "securityprofiles", READ, ()),
+    (KRUISE, "securityprofiles", LIST, ()),
     (KRUISE, "securityprofiles/status", frozenset({"patch"}), ()),
-    (TEMPLATES, "sandboxtemplates", READ | {"patch"}, ()),
-    (NETWORK, "networkpolicies", READ | {"create", "patch", "delete"}, ()),
+    (TEMPLATES, "sandboxtemplates", LIST | {"patch"}, ()),
+    (NETWORK, "networkpolicies", LIST | {"create", "patch", "delete"}, ()),
     ("", "pods", LIST | {"patch"}, ()),
     ("events.k8s.io", "events", frozenset({"create", "patch"}), ()),
 }

@@ -3,7 +3,7 @@
     with node() as cluster:
         cluster.kubectl("run", "one", "--image=localhost/tools:e2e")
 
-It is dual-stack, ready in some six seconds, and several can run at once. Images come by `image`; nothing is pulled. What goes on in the
+It is dual-stack, ready in some six seconds, and several can run at once. Images come by `load`; nothing is pulled. What goes on in the
 world outside the node, as a pod sees it, is a test's to start by `outside`.
 """
 
@@ -79,7 +79,7 @@ class Node(ControlPlane):
                 self.processes.wait(name, limit=_DEATH_SECONDS)
         super().end()
 
-    def image(self, archive: Path, name: str) -> str:
+    def load(self, archive: Path, name: str) -> str:
         self._import(archive)
         return name
 

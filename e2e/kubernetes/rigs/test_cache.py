@@ -1,6 +1,7 @@
 """What takes minutes is made once."""
 
 import multiprocessing
+import os
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,16 @@ def test_it_is_made_once(tmp_path):
 def test_it_is_made_anew_for_another_key(tmp_path):
     made = [cache.made("thing", key, lambda directory: None) for key in ("k1", "k2")]
     assert made[0] != made[1]
+
+
+def test_the_last_few_that_were_used_are_kept():
+    for number in range(8):
+        made = cache.made("thing", f"k{number}", lambda directory: None)
+        os.utime(made, (number, number))
+    other = cache.made("other-thing", "k", lambda directory: None)
+    cache.made("thing", "k4", lambda directory: None)
+    assert sorted(path.name for path in cache.root().glob("thing-*")) == ["thing-k4", "thing-k5", "thing-k6", "thing-k7"]
+    assert other.is_dir()
 
 
 def test_what_fails_leaves_nothing_behind(tmp_path):
