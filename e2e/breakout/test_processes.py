@@ -59,8 +59,8 @@ def test_groynes_own_process_inside_holds_and_says_nothing(wall: Wall, body: str
     """The control: init is there to be seen, and a process of one's own can be traced and read."""
     own = """
         child = os.fork()
-        if child == 0: os.execv("/bin/sleep", ["sleep", "5"])
-        while b"sleep" not in read(f"/proc/{child}/cmdline"): pass
+        if child == 0: os.execv("/bin/sleep", ["sleep", "30"])
+        while not (b"sleep" in read(f"/proc/{child}/cmdline") and read(f"/proc/{child}/maps")): pass
         assert os.path.exists("/proc/1/status")
         called(libc.ptrace(16, child, 0, 0))
         return read(f"/proc/{child}/maps")
