@@ -37,7 +37,7 @@ def complete(auth: Any, service_account: str) -> Read:
     if token_file is not None:
         auth.token = token_file.read_text()
     if auth.token:
-        auth.token = auth.token.strip()
+        auth.token = checked(auth.token.strip())
     own = Path(service_account, "namespace")
     if not auth._cluster and own.is_file():  # noqa: SLF001 — kr8s gives no public sight of what it read
         auth.namespace = own.read_text().strip()
@@ -45,6 +45,13 @@ def complete(auth: Any, service_account: str) -> Read:
     told = f"{auth.server} {auth.proxy} {auth.tls_server_name} {auth.token}".encode()
     identity = hashlib.sha256(told + digest(_certificates(auth))).digest()
     return Read(files=files, seen=digest(files), identity=identity)
+
+
+def checked(token: str) -> str:
+    """h11 would refuse it as a header, and httpcore writes what h11 says into its log."""
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise ValueError("the token holds characters that no header can")
+    return token
 
 
 def remove_copies(auth: Any) -> None:
@@ -67,11 +74,12 @@ def digest(files: tuple[Path, ...]) -> bytes:
 def _token_file(auth: Any, service_account: str) -> Path | None:
     if not auth._cluster:  # noqa: SLF001
         return Path(service_account, "token")
-    written = auth._user.get("tokenFile")  # noqa: SLF001
+    written: str | None = auth._user.get("tokenFile")  # noqa: SLF001
     if not written:
         return None
-    place = auth.kubeconfig.get_path(auth.active_context)
-    return Path(str(place)).parent / written if isinstance(place, str | Path) else Path(written)
+    if isinstance(auth._kubeconfig_path_or_dict, dict):  # noqa: SLF001
+        return Path(written)
+    return Path(str(auth.kubeconfig.get_path(auth.active_context))).parent.joinpath(written)
 
 
 def _sources(auth: Any) -> Iterator[Path]:
