@@ -53,6 +53,14 @@ e2e: $(STAMP) ## Tests with a real Envoy, all of them
 	$(PYTEST) -q -n $(WORKERS) --dist loadscope -m "envoy or isolation" unit_tests
 	$(PYTEST) -q -n $(WORKERS) --dist loadscope e2e
 
+.PHONY: cluster
+cluster: $(STAMP) ## A Kubernetes of this machine's own until Ctrl-C; with NODE=1 one that runs pods (root)
+	@$(PY) -m e2e.cluster up $(if $(NODE),--node)
+
+.PHONY: cluster-build
+cluster-build: $(STAMP) ## Build that Kubernetes, if the cache lacks it (eight minutes)
+	@$(PY) -m e2e.cluster build
+
 .PHONY: breakout
 breakout: $(STAMP) ## Attempts to get out, or at a credential
 	$(PYTEST) -v e2e/breakout

@@ -80,7 +80,7 @@ def _check_go() -> None:
     remedy = "install Go 1.25 or newer (https://go.dev/dl)"
     if not shutil.which("go"):
         raise Missing("no Go to build Kubernetes with", f"{remedy}, or set KUBEBUILDER_ASSETS to a directory of Kubernetes' binaries")
-    said = subprocess.run(["go", "env", "GOVERSION"], capture_output=True, text=True, check=False).stdout
+    said = go("env", "GOVERSION").stdout  # asked beside go.mod, which may make an older one fetch its successor
     version = re.match(r"go(\d+)\.(\d+)", said)
     if not version or (int(version[1]), int(version[2])) < _OLDEST_GO:
         raise Missing(f"Go is too old to build Kubernetes 1.35 ({said.strip()})", remedy)
