@@ -83,12 +83,12 @@ def environment() -> dict[str, str]:
     return {name: text for name, text in os.environ.items() if not name.startswith(("GROYNE_", "KUBE"))}
 
 
-def until(holds: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
+def until(holds: Callable[[], Any], what: str | Callable[[], str], patience: float = PATIENCE) -> Any:
     """What `holds` gives as soon as that is true: the server is asked again and again, since it has no way to call us."""
     end = time.monotonic() + patience
     while True:
         found = holds()
         if found:
             return found
-        assert time.monotonic() < end, f"not within {patience:g} s: {what}"
+        assert time.monotonic() < end, f"not within {patience:g} s: {what if isinstance(what, str) else what()}"
         time.sleep(0.05)

@@ -1,6 +1,5 @@
 """The controller against a real API server, with the rights that its kustomization gives it: templates, profiles, credentials."""
 
-import base64
 import json
 import os
 import time
@@ -12,6 +11,7 @@ import pytest
 from controller.compile.hashes import HASH_LABEL, name_hash
 from e2e.cluster import Cluster
 from e2e.kubernetes.controller_process import Replica, install, running, until
+from e2e.kubernetes.team import Team, data, events
 from unit_tests.controller.raw_objects import global_profile, profile, rule, template
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
@@ -36,68 +36,6 @@ def team(cluster: Cluster, namespace: str, replica: Replica) -> "Team":
 
 EXPECTED = ("being terminated", "list secrets")
 """Refusals that a test brings about: a namespace that goes while it is worked in, or has the label before it has the RoleBinding."""
-
-
-class Team:
-    """One opted-in namespace and what its people do there."""
-
-    def __init__(self, cluster: Cluster, namespace: str) -> None:
-        self.cluster, self.namespace = cluster, namespace
-
-    def opt_in(self) -> None:
-        self.cluster.kubectl("label", "namespace", self.namespace, "groyne.dev/secrets=managed", "--overwrite")
-        self.cluster.kubectl(
-            "create",
-            "rolebinding",
-            "groyne",
-            "--clusterrole=groyne-namespace",
-            "--serviceaccount=groyne-system:groyne-controller",
-            "-n",
-            self.namespace,
-        )
-
-    def apply(self, *objects: dict[str, Any]) -> None:
-        self.cluster.apply(*(written(each, self.namespace) for each in objects))
-
-    def get(self, kind: str, name: str) -> dict[str, Any] | None:
-        text = self.cluster.kubectl("get", kind, name, "-n", self.namespace, "-o", "json", "--ignore-not-found")
-        return json.loads(text) if text.strip() else None
-
-    def wait(self, kind: str, name: str, holds=lambda found: True, what: str = "") -> dict[str, Any]:
-        def look() -> Any:
-            found = self.get(kind, name)
-            return found if found and holds(found) else None
-
-        return until(look, f"{kind} {name} {what}: {self.get(kind, name)}")
-
-    def gone(self, kind: str, name: str) -> None:
-        until(lambda: self.get(kind, name) is None, f"{kind} {name} is gone")
-
-    def delete(self, kind: str, name: str) -> None:
-        self.cluster.kubectl("delete", kind, name, "-n", self.namespace, "--wait=false")
-
-    def condition(self, name: str, kind: str, status: str, reason: str) -> dict[str, Any]:
-        def holds(found: dict[str, Any]) -> bool:
-            return any(
-                (c["type"], c["status"], c["reason"]) == (kind, status, reason)
-                and c["observedGeneration"] == found["metadata"]["generation"]
-                for c in found.get("status", {}).get("conditions", [])
-            )
-
-        return self.wait("securityprofile", name, holds, f"{kind}={status}/{reason}")
-
-    def secret(self, name: str, **values: str) -> dict[str, Any]:
-        return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": values}
-
-
-def written(raw: dict[str, Any], namespace: str) -> dict[str, Any]:
-    """As a user writes it: without what only the server fills in."""
-    head = {name: value for name, value in raw["metadata"].items() if name in ("name", "labels", "annotations") and value}
-    return {**raw, "metadata": head if raw["kind"] == "GlobalSecurityProfile" else {**head, "namespace": namespace}}
-
-
-def data(secret: dict[str, Any]) -> dict[str, str]:
-    return {name: base64.b64decode(text).decode() for name, text in secret["data"].items()}
 
 
 def test_a_template_gets_its_label_and_its_policy(team: Team):
@@ -153,10 +91,6 @@ def test_a_policy_of_somebody_else_is_left_alone_and_that_is_said(team: Team):
     assert team.get("networkpolicy", "python-network-policy")["metadata"]["generation"] == 1
     team.delete("networkpolicy", "python-network-policy")
     team.wait("networkpolicy", "python-network-policy", lambda found: "ownerReferences" in found["metadata"])
-
-
-def events(team: Team) -> str:
-    return team.cluster.kubectl("get", "events.events.k8s.io", "-n", team.namespace, "-o", "jsonpath={.items[*].reason}")
 
 
 def test_what_a_profile_says_stands_in_the_secret_and_in_its_status(team: Team):
