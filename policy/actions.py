@@ -1,7 +1,7 @@
 """`actions` of a rule → compiled actions, with a problem for what cannot be done, or not in every place alike.
 
 An action that the rule's own bypass or block keeps from ever running is checked, reported and left out. What only the
-ext-proc engine can do is refused until that engine exists: nothing is accepted and then ignored.
+ext-proc engine can do is refused where that engine does not run: nothing is accepted and then ignored.
 """
 
 import re
@@ -13,13 +13,18 @@ from crds.problem import Problem
 from policy.headers import is_reserved, is_written_by_proxy
 from policy.patterns import regex, wire
 from policy.program import (
+    AliyunForm,
+    ApiKeyForm,
     Block,
+    CredentialExchange,
+    Engine,
     FailStrategy,
     HeaderManipulation,
     McpToolPolicy,
     ProfileRef,
+    ProviderRef,
     Rule,
-    SecretKeyRef,
+    SecretRef,
     TokenTransformation,
     ToolRule,
     When,
@@ -27,6 +32,7 @@ from policy.program import (
 from policy.reasons import Reason
 from policy.report import Report, listed, quoted
 from policy.templates import parse_template
+from policy.values import compile_values
 
 API_KEY = "apiKey"
 """The Secret's key that holds an ApiKey credential."""
@@ -34,30 +40,33 @@ API_KEY = "apiKey"
 PLACEHOLDER = "__PLACEHOLDER__"
 """In `when.pattern`: any text without spaces, a shorter way to write `\\S+`."""
 
+NATIVE_ONLY = frozenset({Engine.NATIVE})
+
 WITHOUT_BODY = frozenset({204, 205, 304})
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
-def compile_actions(actions: SecurityRuleActions, rule: Rule, report: Report) -> Rule:
-    """`rule` with its actions; it comes with its name and conditions only."""
-    ref = rule.profile
+def compile_actions(actions: SecurityRuleActions, rule: Rule, report: Report, engines: frozenset[Engine] = NATIVE_ONLY) -> Rule:
+    """`rule` with its actions; it comes with its name and conditions only. `engines` are those that will be there."""
     block = _block(actions.block, report.at("block")) if actions.block else None
     mcp = _mcp(actions.mcp_tool_policy, report.at("mcpToolPolicy")) if actions.mcp_tool_policy else None
     headers = _headers(actions.header_manipulation, report.at("headerManipulation")) if actions.header_manipulation else None
-    token = _token(actions.token_transformation, ref, report.at("tokenTransformation")) if actions.token_transformation else None
+    acting = replace(rule, mcp=mcp, headers=headers)
+    if actions.token_transformation:
+        acting = _credential(actions.token_transformation, acting, report.at("tokenTransformation"), engines)
     if actions.audit:
         unavailable(report.at("audit"), "audit webhooks")
     _unreachable(actions, report)
     if actions.bypass:
         return replace(rule, bypass=True)
-    return replace(rule, block=block) if block else replace(rule, mcp=mcp, headers=headers, token=token)
+    return replace(rule, block=block) if block else acting
 
 
 def unavailable(report: Report, feature: str) -> None:
     report.fatal(
         Reason.ENGINE_UNAVAILABLE,
-        f"{feature} cannot be enforced by Envoy alone and the extproc engine is not there yet: remove it, so that nothing"
+        f"{feature} cannot be enforced by Envoy alone, and no ext-proc runs here: let it run, or remove this, so that nothing"
         " is accepted and then ignored",
     )
 
@@ -127,25 +136,51 @@ def _value(value: str, report: Report) -> None:
         report.fatal(Reason.INVALID_VALUE, "the space around a header's value is cut off on its way: remove it")
 
 
-def _token(action: TokenTransformationAction, ref: ProfileRef, report: Report) -> TokenTransformation | None:
+def _credential(action: TokenTransformationAction, rule: Rule, report: Report, engines: frozenset[Engine]) -> Rule:
+    """`rule` with what is done with the credential: Envoy's `token` where it can, else an `exchange`."""
     if action.disabled:
-        return None
-    if action.type != "ApiKey":
-        unavailable(report.at("type"), f"type {action.type}")
-    if action.credential_ref.credential_provider is not None:
-        unavailable(report.at("credentialRef").at("credentialProvider"), "credentials from a credentialProvider")
-    secret, api_key = action.credential_ref.secret, action.api_key
-    if secret is None or api_key is None or action.type != "ApiKey":
-        return None
-    return _api_key(
-        api_key,
-        SecretKeyRef(namespace=secret.namespace or ref.namespace or None, name=secret.name, key=API_KEY),
-        FailStrategy(action.fail_strategy or FailStrategy.BLOCK),
-        report.at("apiKey"),
-    )
+        return rule
+    form = _form(action, report)
+    source = _source(action, rule.profile, report)
+    if form is None or source is None:
+        return rule
+    fail_strategy = FailStrategy(action.fail_strategy or FailStrategy.BLOCK)
+    if isinstance(form, ApiKeyForm) and isinstance(source, SecretRef):
+        secret = source.key(API_KEY)
+        token = TokenTransformation(
+            secret=secret, target_header=form.target_header, template=form.template, when=form.when, fail_strategy=fail_strategy
+        )
+        return replace(rule, token=token)
+    if Engine.EXTPROC not in engines:
+        _exchange_unavailable(source, report)
+    return replace(rule, exchange=CredentialExchange(source=source, form=form, fail_strategy=fail_strategy))
 
 
-def _api_key(config: ApiKeyConfig, secret: SecretKeyRef, fail_strategy: FailStrategy, report: Report) -> TokenTransformation | None:
+def _exchange_unavailable(source: ProviderRef | SecretRef, report: Report) -> None:
+    if isinstance(source, ProviderRef):
+        unavailable(report.at("credentialRef").at("credentialProvider"), "a credential from a provider")
+    else:
+        unavailable(report.at("type"), "type AliyunSTS")
+
+
+def _source(action: TokenTransformationAction, ref: ProfileRef, report: Report) -> ProviderRef | SecretRef | None:
+    reference = action.credential_ref
+    if reference.secret:
+        return SecretRef(namespace=reference.secret.namespace or ref.namespace or None, name=reference.secret.name)
+    if reference.credential_provider is None:
+        return None
+    place = report.at("credentialRef").at("credentialProvider").at("parameters")
+    parameters = compile_values(reference.credential_provider.parameters, place)
+    return ProviderRef(name=reference.credential_provider.name, parameters=parameters)
+
+
+def _form(action: TokenTransformationAction, report: Report) -> ApiKeyForm | AliyunForm | None:
+    if action.type == "AliyunSTS":
+        return AliyunForm()
+    return _api_key(action.api_key, report.at("apiKey")) if action.api_key else None
+
+
+def _api_key(config: ApiKeyConfig, report: Report) -> ApiKeyForm | None:
     target = (config.target_header or "Authorization").lower()
     _writable(target, report.at("targetHeader"))
     when = _when(config.when, report.at("when")) if config.when else None
@@ -155,7 +190,7 @@ def _api_key(config: ApiKeyConfig, secret: SecretKeyRef, fail_strategy: FailStra
         return None
     if None not in template.parts:
         report.at("valueTemplate").warn(Reason.UNUSED_TOKEN, "the credential is never used: write `{{ .Token }}` where it belongs")
-    return TokenTransformation(secret=secret, target_header=target, template=template, when=when, fail_strategy=fail_strategy)
+    return ApiKeyForm(target_header=target, template=template, when=when)
 
 
 def _when(condition: ActionCondition, report: Report) -> When | None:

@@ -12,11 +12,11 @@ from crds.paths import render
 from crds.problem import Problem
 from crds.security_profile import GlobalSecurityProfile, SecurityProfile, SecurityRule
 from crds.selector import LabelSelector as SelectorModel
-from policy.actions import compile_actions, unavailable
+from policy.actions import NATIVE_ONLY, compile_actions, unavailable
 from policy.conditions import compile_domains, compile_match
 from policy.domains import DomainPattern
 from policy.order import order_sensitive
-from policy.program import GLOBAL_RESERVED_PRIORITIES, Profile, ProfileRef, Program, Rule
+from policy.program import GLOBAL_RESERVED_PRIORITIES, Engine, Profile, ProfileRef, Program, Rule
 from policy.reasons import Reason
 from policy.report import Report, listed
 from policy.selectors import LabelSelector, Operator, Requirement
@@ -57,11 +57,15 @@ def compile_program(
     *,
     default_namespace: str = "default",
     last_good: Mapping[ProfileRef, Profile] | None = None,
+    engines: frozenset[Engine] = NATIVE_ONLY,
 ) -> CompileResult:
-    """`last_good` holds the versions to fall back on, for profiles that are still there but do not compile any more."""
+    """`last_good` holds the versions to fall back on, for profiles that are still there but do not compile any more.
+
+    `engines` are those that run where the program will be in force; what needs another one is not accepted.
+    """
     results: dict[ProfileRef, Compiled] = {}
     for model in profiles:
-        result = compile_profile(model, default_namespace=default_namespace)
+        result = compile_profile(model, default_namespace=default_namespace, engines=engines)
         first = results.get(result.ref)
         results[result.ref] = _twice(first) if first else result
     accepted = [profile for result in results.values() if (profile := result.profile or (last_good or {}).get(result.ref))]
@@ -80,11 +84,11 @@ def _twice(first: Compiled) -> Compiled:
     return Compiled(ref=first.ref, profile=None, problems=problems)
 
 
-def compile_profile(model: ProfileModel, *, default_namespace: str = "default") -> Compiled:
+def compile_profile(model: ProfileModel, *, default_namespace: str = "default", engines: frozenset[Engine] = NATIVE_ONLY) -> Compiled:
     ref = profile_ref(model, default_namespace=default_namespace)
     report = Report("spec")
     _judge_spec(model, ref, report)
-    rules = tuple(_rules(model.spec.rules, ref, report.at("rules")))
+    rules = tuple(_rules(model.spec.rules, ref, report.at("rules"), engines))
     annotated = annotations.read(model.metadata.annotations)
     profile = Profile(
         ref=ref,
@@ -109,13 +113,13 @@ def _judge_spec(model: ProfileModel, ref: ProfileRef, report: Report) -> None:
         unavailable(report.at("audit"), "audit webhooks")
 
 
-def _rules(rules: Iterable[SecurityRule], ref: ProfileRef, report: Report) -> Iterator[Rule]:
+def _rules(rules: Iterable[SecurityRule], ref: ProfileRef, report: Report, engines: frozenset[Engine]) -> Iterator[Rule]:
     for index, rule in enumerate(rules):
         place = report.at(index)
         if not rule.name.isprintable():
             place.at("name").fatal(Reason.INVALID_NAME, "the name stands in answers and logs: remove line breaks and control characters")
         match = compile_match(rule.match, place.at("match"))
-        yield compile_actions(rule.actions, Rule(profile=ref, name=rule.name, index=index, match=match), place.at("actions"))
+        yield compile_actions(rule.actions, Rule(profile=ref, name=rule.name, index=index, match=match), place.at("actions"), engines)
 
 
 def compile_selector(selector: SelectorModel) -> LabelSelector:

@@ -19,6 +19,7 @@ SUPPORTED_VERSIONS = frozenset({"2024-11-05", "2025-03-26", "2025-06-18", "2025-
 MAX_BODY = 256 * 1024
 """Bytes; Envoy must hold this much of a request before it can be judged."""
 MAX_DEPTH = 64
+CARRIES_CALLS = "POST"
 CALL = "tools/call"
 LONGEST_SHOWN = 64
 
@@ -32,7 +33,7 @@ class _Unclear(Exception):  # noqa: N818 — it never leaves this module
 
 def denial(policy: McpToolPolicy, request: Request) -> str | None:
     """Why the policy denies this request; None where it lets it pass."""
-    if request.method.upper() != "POST" or not request.body:
+    if request.method.upper() != CARRIES_CALLS or not request.body:
         return None
     try:
         calls = [name for message in _messages(request) for name in _called(message)]

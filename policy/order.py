@@ -12,7 +12,7 @@ from itertools import combinations, groupby, islice, product
 
 from crds.problem import Problem
 from policy.domains import DomainPattern
-from policy.program import Match, NamedMatch, Profile, ProfileRef, Rule
+from policy.program import ApiKeyForm, Match, NamedMatch, Profile, ProfileRef, Rule
 from policy.reasons import Reason
 from policy.selectors import LabelSelector, Operator
 from policy.strings import MatchKind, StringMatch
@@ -135,6 +135,9 @@ def _writes(rule: Rule) -> dict[str, object]:
         written |= dict(rule.headers.set) | dict.fromkeys(rule.headers.remove)
     if rule.token:
         written[rule.token.target_header] = (rule.token.secret, rule.token.template)
+    if rule.exchange:
+        form = rule.exchange.form
+        written[form.target_header if isinstance(form, ApiKeyForm) else "authorization"] = rule.exchange
     return written
 
 

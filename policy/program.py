@@ -143,6 +143,111 @@ class TokenTransformation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CelExpression:
+    """A CEL expression that `policy.cel` has compiled without a problem."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoTemplate:
+    """A Go template that `policy.go_templates` has parsed without a problem."""
+
+    text: str
+
+
+ValueSource = str | CelExpression | GoTemplate
+"""A literal value, or how one is computed from the request. A literal is text in UTF-8, not Latin-1: no header holds it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretRef:
+    """A Secret of which several keys are read. `namespace` and `withheld` as in `SecretKeyRef`."""
+
+    namespace: str | None
+    name: str
+    withheld: bool = False
+
+    def key(self, key: str) -> SecretKeyRef:
+        return SecretKeyRef(namespace=self.namespace, name=self.name, key=key, withheld=self.withheld)
+
+    def __str__(self) -> str:
+        return f"{self.namespace or '<pod>'}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderRef:
+    """A credential provider by name, and what it is told besides who asks: name and value of each parameter, in order of name."""
+
+    name: str
+    parameters: tuple[tuple[str, ValueSource], ...] = ()
+
+    def __str__(self) -> str:
+        return f"provider {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKeyForm:
+    """The credential goes into one header, as `TokenTransformation` has it."""
+
+    target_header: str
+    template: ValueTemplate
+    when: When | None = None
+
+    keys = ("apiKey",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AliyunForm:
+    """The credential signs the request anew, in the way in which the request came signed."""
+
+    when = None
+    keys = ("accessKeyId", "accessKeySecret", "securityToken")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialExchange:
+    """What only ext-proc does with a credential: one that a provider issues, or one that signs the request."""
+
+    source: ProviderRef | SecretRef
+    form: ApiKeyForm | AliyunForm
+    fail_strategy: FailStrategy = FailStrategy.BLOCK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigMapRef:
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """Named values that CEL expressions and templates of a profile read: a ConfigMap's, or those that stand here."""
+
+    name: str
+    config_map: ConfigMapRef | None = None
+    inline: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditHook:
+    """A webhook that is told what became of a request that a rule matched.
+
+    `json` is the canonical text of an object whose strings are Go templates; it and `text` exclude each other. `timeout` in
+    seconds, for one attempt.
+    """
+
+    name: str
+    url: GoTemplate
+    when: CelExpression | None = None
+    method: str = "POST"
+    headers: tuple[tuple[str, GoTemplate], ...] = ()
+    json: str | None = None
+    text: GoTemplate | None = None
+    timeout: float = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ToolRule:
     """`tools` (UTF-8 as Latin-1 text) empty means any tool. `method` other than tools/call never matches anything that is enforced."""
 
@@ -161,7 +266,10 @@ class McpToolPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One compiled rule with the actions in their fixed order: bypass, block, mcp, headers, token."""
+    """One compiled rule with the actions in their fixed order: bypass, block, mcp, headers, then token or exchange.
+
+    `audit` are its own hooks, or its profile's where it has none. A rule has `token` or `exchange` or neither.
+    """
 
     profile: ProfileRef
     name: str
@@ -172,7 +280,20 @@ class Rule:
     mcp: McpToolPolicy | None = None
     headers: HeaderManipulation | None = None
     token: TokenTransformation | None = None
-    engine: Engine = Engine.NATIVE
+    exchange: CredentialExchange | None = None
+    audit: tuple[AuditHook, ...] = ()
+
+    @property
+    def engine(self) -> Engine:
+        """What Envoy cannot do by itself, a credential from elsewhere and a webhook, is for ext-proc."""
+        return Engine.EXTPROC if self.exchange or self.audit else Engine.NATIVE
+
+    @property
+    def secret(self) -> SecretKeyRef | SecretRef | None:
+        """The Secret that it reads, as written."""
+        if self.token:
+            return self.token.secret
+        return self.exchange.source if self.exchange and isinstance(self.exchange.source, SecretRef) else None
 
     @property
     def id(self) -> str:
@@ -198,6 +319,7 @@ class Profile:
     rules: tuple[Rule, ...]
     escaped_slash_hosts: tuple[DomainPattern, ...] = ()
     passthrough_domains: tuple[DomainPattern, ...] = ()
+    inputs: tuple[Input, ...] = ()
 
     @property
     def order(self) -> tuple[int, bool, str, str]:
@@ -242,3 +364,10 @@ class Selection:
         if ref.namespace is not None:
             return ref
         return replace(ref, namespace=self.identity.namespace)
+
+    def secret_refs(self, rule: Rule) -> tuple[SecretKeyRef, ...]:
+        """Every key that the rule reads, resolved."""
+        secret = rule.secret
+        if isinstance(secret, SecretRef) and rule.exchange:
+            return tuple(self.secret_ref(secret.key(key)) for key in rule.exchange.form.keys)
+        return (self.secret_ref(secret),) if isinstance(secret, SecretKeyRef) else ()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from crds import annotations
 from crds.problem import Problem
 from policy.domains import DomainPattern, parse_domain
-from policy.program import Rule, SecretKeyRef, Selection
+from policy.program import Rule, SecretKeyRef, SecretRef, Selection
 from policy.reasons import Reason
 
 LONGEST_CREDENTIAL = 16 * 1024
@@ -31,7 +31,7 @@ class SecretUse:
 
 def secret_refs(selection: Selection) -> tuple[SecretUse, ...]:
     """In the order of the rules."""
-    return tuple(SecretUse(rule=rule, ref=selection.secret_ref(rule.token.secret)) for rule in selection.rules if rule.token)
+    return tuple(SecretUse(rule=rule, ref=ref) for rule in selection.rules for ref in selection.secret_refs(rule))
 
 
 def refusal(rule: Rule, ref: SecretKeyRef, secret_annotations: Mapping[str, str]) -> Problem | None:
@@ -50,13 +50,15 @@ def withhold(selection: Selection, refused: Mapping[str, Problem]) -> Selection:
 
 
 def _without(rule: Rule, selection: Selection) -> Rule:
-    if rule.token is None:
-        return rule
-    return replace(rule, token=replace(rule.token, secret=replace(selection.secret_ref(rule.token.secret), withheld=True)))
+    if rule.token:
+        return replace(rule, token=replace(rule.token, secret=replace(selection.secret_ref(rule.token.secret), withheld=True)))
+    if rule.exchange and isinstance(rule.exchange.source, SecretRef):
+        return replace(rule, exchange=replace(rule.exchange, source=replace(rule.exchange.source, withheld=True)))
+    return rule
 
 
 def _not_granted(rule: Rule, ref: SecretKeyRef, annotated: annotations.Annotations) -> Problem | None:
-    own = rule.token is not None and rule.token.secret.namespace is None
+    own = rule.secret is not None and rule.secret.namespace is None
     if own or ref.namespace == rule.profile.namespace or annotated.grants(rule.profile.namespace or "*"):
         return None
     asker = f"namespace {rule.profile.namespace}" if rule.profile.namespace else "every namespace (`*`)"

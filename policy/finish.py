@@ -1,0 +1,110 @@
+"""From the end of the walk and the credentials that there are to the verdict: what is sent on, or how it is refused.
+
+Changes are put together in the order of the rules, the last one that writes a header wins. A credential that is not to be
+had is a failure of its rule: under failStrategy Block the request is refused with 503 (unless a rule refused it already; a
+bypass does not save it), under Allow and Ignore the rule leaves no trace. Signatures come last, over the request as it goes on.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from policy.program import ApiKeyForm, FailStrategy, Rule, Selection, TokenTransformation
+from policy.request import Request
+from policy.verdict import Outcome, RuleTrace, Verdict
+from policy.walk import End, Visit, Walked, Wanted, Written
+
+UNAVAILABLE = 503
+API_KEY = "apiKey"
+
+Values = Callable[[Rule], Mapping[str, str] | None]
+"""The credential of a rule by key (`ApiKeyForm.keys`, `AliyunForm.keys`), as Latin-1 text; None where there is none."""
+
+
+def finish(selection: Selection, walked: Walked, request: Request, values: Values, *, explained: bool = False) -> Verdict:
+    """`values` is asked for what `walked.wanted` names; with `explained` for what a refused request wanted, too."""
+    found = {rule.id: values(rule) for rule in (_all_wanted(walked) if explained else walked.wanted)}
+    trace = tuple(_trace(selection, visit, found) for visit in walked.visits) if explained else ()
+    if walked.end is End.BLOCKED and walked.by and walked.block:
+        block = walked.block
+        return Verdict(
+            outcome=Outcome.BLOCKED, status=block.status, body=block.body, reason=walked.reason, rules=trace, decided_by=walked.by.id
+        )
+    changes = _Changes(request=request)
+    for step in walked.steps:
+        if isinstance(step, Written):
+            changes.write(step.header, step.value)
+        else:
+            changes.put(step.rule, found[step.rule.id])
+    return replace(changes.verdict(walked), rules=trace)
+
+
+def _all_wanted(walked: Walked) -> Iterator[Rule]:
+    return (step.rule for step in walked.steps if isinstance(step, Wanted))
+
+
+@dataclass(slots=True, kw_only=True)
+class _Changes:
+    request: Request
+    headers: dict[str, str | None] = field(default_factory=dict)
+    secret: set[str] = field(default_factory=set)
+    changed: bool = False
+    failed: str = ""
+    """The first rule whose credential is missing under failStrategy Block."""
+
+    def write(self, header: str, value: str | None, *, secret: bool = False) -> None:
+        self.headers[header] = value
+        self.secret = self.secret | {header} if secret else self.secret - {header}
+        self.changed = True
+
+    def put(self, rule: Rule, credential: Mapping[str, str] | None) -> None:
+        form = _header_form(rule)
+        if credential is not None and form is not None:
+            self.write(form.target_header, form.template.render(credential[API_KEY]), secret=True)
+        elif _fail_strategy(rule) is FailStrategy.BLOCK:
+            self.failed = self.failed or rule.id
+
+    def verdict(self, walked: Walked) -> Verdict:
+        if self.failed:
+            return Verdict(outcome=Outcome.BLOCKED, status=UNAVAILABLE, reason="CredentialUnavailable", decided_by=self.failed)
+        forwarded = Outcome.MUTATED if self.changed else Outcome.PASSTHROUGH
+        names = sorted(self.headers)
+        return Verdict(
+            outcome=Outcome.BYPASSED if walked.end is End.BYPASSED else forwarded,
+            set_headers=tuple((name, value) for name in names if (value := self.headers[name]) is not None),
+            remove_headers=tuple(name for name in names if self.headers[name] is None),
+            secret_headers=tuple(sorted(self.secret)),
+            decided_by=walked.by.id if walked.by else "",
+        )
+
+
+def _header_form(rule: Rule) -> TokenTransformation | ApiKeyForm | None:
+    if rule.token:
+        return rule.token
+    return rule.exchange.form if rule.exchange and isinstance(rule.exchange.form, ApiKeyForm) else None
+
+
+def _fail_strategy(rule: Rule) -> FailStrategy:
+    action = rule.token or rule.exchange
+    return action.fail_strategy if action else FailStrategy.BLOCK
+
+
+def _trace(selection: Selection, visit: Visit, found: Mapping[str, Mapping[str, str] | None]) -> RuleTrace:
+    said, rule, put = list(visit.said), visit.rule, False
+    if visit.wanted:
+        put = found[rule.id] is not None
+        said.insert(len(said) - bool(rule.mcp), _credential_said(selection, rule, put=put))
+    why = "; ".join(said) or "no action"
+    return RuleTrace(
+        profile=str(rule.profile), rule=rule.name, matched=visit.matched, acted=visit.acted or put, engine=rule.engine, why=why
+    )
+
+
+def _credential_said(selection: Selection, rule: Rule, *, put: bool) -> str:
+    source: object = rule.exchange.source if rule.exchange else ""
+    source = selection.secret_ref(rule.token.secret) if rule.token else source
+    form = _header_form(rule)
+    if put:
+        return f"credential {source} in {form.target_header}" if form else f"request signed with {source}"
+    if _fail_strategy(rule) is FailStrategy.BLOCK:
+        return f"credential {source} is missing: refused unless a rule refuses first"
+    return f"credential {source} is missing: forwarded without it"
