@@ -17,18 +17,23 @@ POLICY = {
     "omitStages": ["RequestReceived"],
     "rules": [{"level": "Metadata"}],
 }
+_CREDENTIAL = "authentication.kubernetes.io/credential-id"
 _WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """`verb` is RBAC's: get, list, watch, create, update, patch, delete, deletecollection. `resource` is empty for other paths."""
+    """`verb` is RBAC's: get, list, watch, create, update, patch, delete, deletecollection. `resource` is empty for other paths.
+
+    `credential` tells processes apart that share an account: `JTI=` and the id of the token, where it was one.
+    """
 
     began: dt.datetime
     ended: dt.datetime
     stage: str
     user: str
     user_agent: str
+    credential: str
     verb: str
     path: str
     group: str
@@ -69,6 +74,7 @@ def _call(event: dict[str, Any]) -> Call:
         stage=event["stage"],
         user=event["user"].get("username", ""),
         user_agent=event.get("userAgent", ""),
+        credential=next(iter(event["user"].get("extra", {}).get(_CREDENTIAL, ())), ""),
         verb=event["verb"],
         path=event["requestURI"],
         group=about.get("apiGroup", ""),

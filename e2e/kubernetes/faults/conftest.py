@@ -1,0 +1,29 @@
+"""Places on a control plane of the module's own, with the kustomization applied, and a proxy to make its days bad."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from e2e.cluster.control_plane import ControlPlane
+from e2e.cluster.faults import FaultProxy, fault_proxy
+from e2e.kubernetes.controller_process import install
+from e2e.kubernetes.faults.place import Place
+
+
+@pytest.fixture(scope="module")
+def ground(breakable: ControlPlane) -> ControlPlane:
+    install(breakable)
+    return breakable
+
+
+@pytest.fixture
+def faults(ground: ControlPlane) -> Iterator[FaultProxy]:
+    with fault_proxy(ground, seed=1) as made:
+        yield made
+
+
+@pytest.fixture
+def place(ground: ControlPlane) -> Iterator[Place]:
+    found = Place.make(ground)
+    yield found
+    found.end()
