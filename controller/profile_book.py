@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from controller.selector_index import SelectorIndex
 from crds import annotations, parse
 from crds.problem import Problem
 from crds.security_profile import GlobalSecurityProfile, SecurityProfile
@@ -17,6 +16,7 @@ from kube import objects
 from kube.objects import Raw
 from policy.compile import compile_profile
 from policy.program import Identity, Profile, ProfileRef, Selection
+from policy.selector_index import SelectorIndex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

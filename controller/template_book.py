@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 from controller.compile.hashes import collisions, name_hash
 from controller.compile.identity import template_identity
-from controller.selector_index import LabelIndex
 from crds import parse
 from crds.problem import Problem
 from crds.sandbox_template import SandboxTemplate
 from kube import objects
 from kube.objects import Key, Raw
 from policy.program import Identity, Profile
+from policy.selector_index import LabelIndex
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.selector_index import LabelIndex, SelectorIndex
+from policy.selector_index import LabelIndex, SelectorIndex
 from policy.selectors import LabelSelector, Operator, Requirement
 
 KEYS, VALUES, SPACES = ("app", "tier"), ("a", "b"), ("x", "y")
