@@ -1,7 +1,8 @@
 """The verbs of the Kubernetes API on a `Resource`: objects in and out as dicts, failures as `kube.errors`, never anything else.
 
 Every call has a deadline and is told to an observer. One call is one attempt: whether, when and from where to try again is
-decided by whoever knows what is at stake, the reflector or a work queue. Of Secrets nothing is repeated in an error.
+decided by whoever knows what is at stake, the reflector or a work queue; what the server asked to wait with is Throttled at once until
+then. Of Secrets nothing is repeated in an error.
 """
 
 import asyncio
@@ -14,8 +15,9 @@ from urllib.parse import quote
 from kube.answers import Said, error_of, failure, named, usable
 from kube.carrier import JSON, Carrier, Stream
 from kube.decoding import decode_object, encode
-from kube.errors import Invalid, NotFound, NotLeading, Unavailable
+from kube.errors import Invalid, NotFound, NotLeading, Throttled, Unavailable
 from kube.objects import Key, Raw, Resource, key_of, metadata
+from kube.patience import Patience
 
 # verb, resource, status (0: no answer), seconds. Verbs: list, watch, get, create, apply, patch, update, delete.
 CallObserver = Callable[[str, Resource, int, float], None]
@@ -67,6 +69,7 @@ class Client:
         self._manager = field_manager
         self._deadline = deadline
         self._observer = observer
+        self._patience = Patience()
 
     async def list_page(
         self,
@@ -187,6 +190,9 @@ class Client:
         path, data = path_of(resource, key, subresource), None if body is None else encode(body)
         if method != "GET" and not self._may_write():
             raise NotLeading(f"{said.doing}: another may lead by now")
+        item = method, path, about
+        if wait := self._patience.left(item):
+            raise Throttled(f"{said.doing}: the server asked to wait", reason="TooManyRequests", retry_after=wait)
         with self._observed(verb, resource) as seen:
             answer = await self._carrier.request(
                 method,
@@ -199,7 +205,10 @@ class Client:
             )
             seen.done(answer.status)
         if not 200 <= answer.status < 300:
-            raise failure(said, answer.status, answer.headers, answer.body)
+            error = failure(said, answer.status, answer.headers, answer.body)
+            if isinstance(error, Throttled) and error.retry_after:
+                self._patience.note(item, error.retry_after)
+            raise error
         found = decode_object(answer.body, doing=said.doing)
         return found if verb in ("list", "delete") else named(found, resource)
 
