@@ -1,0 +1,55 @@
+"""Drives one stream: messages in order through the machine, credentials fetched in between, the outcome told at the end.
+
+The transport gives serialised messages and takes them; how it does so is not known here. A stream that ends early, or a
+message that nobody can read, never lets anything pass: the transport ends the call with an error and Envoy refuses.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Protocol
+
+from extproc.edge.messages import Reader, Unreadable, write
+from extproc.events import Answer, Headers
+from extproc.identity import Peer
+from extproc.stream import Machine, Resolved, Wanting
+from policy.program import Rule
+
+Issued = Mapping[str, Mapping[str, str] | None]
+
+
+class Desk(Protocol):
+    """Who knows what the process knows: the snapshot, the providers, who is told."""
+
+    def admit(self, headers: Headers, peer: Peer) -> Machine | Answer:
+        """A machine for the request, or the answer where nobody knows whose it is or what holds."""
+
+    async def issue(self, machine: Machine, rules: Sequence[Rule]) -> Issued:
+        """The credentials of these rules by id; None where one is not to be had. Never raises."""
+
+    def resolved(self, outcome: Resolved) -> None:
+        """Never blocks, never raises."""
+
+
+async def drive(messages: AsyncIterator[bytes], peer: Peer, desk: Desk) -> AsyncIterator[bytes]:
+    """Raises Unreadable where the stream is none of Envoy's."""
+    reader = Reader()
+    machine: Machine | None = None
+    try:
+        async for data in messages:
+            event = reader.read(data)
+            if machine is None:
+                if not isinstance(event, Headers):
+                    raise Unreadable("a stream that does not begin with the request's headers")
+                admitted = desk.admit(event, peer)
+                if not isinstance(admitted, Machine):
+                    yield write(admitted)
+                    return
+                machine = admitted
+            answers = machine.on(event)
+            if isinstance(answers, Wanting):
+                answers = machine.credentials(await desk.issue(machine, answers.rules))
+            for answer in answers:
+                yield write(answer)
+    finally:
+        outcome = machine.resolved() if machine else None
+        if outcome:
+            desk.resolved(outcome)

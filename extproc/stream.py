@@ -1,0 +1,231 @@
+"""One request as a machine without I/O: events in, answers out.
+
+  Headers ──▶ who is it, what holds, walk ──┬──▶ answered: refused, or sent on as it is or changed
+                                            ├──▶ credentials are wanted that are not at hand: `Wanting`; then `credentials`
+                                            └──▶ a rule must read the body: buffered (bounded), then walked again
+
+Headers are always decided on headers: a body is only waited for where the walk arrives at a rule that reads it, and where it
+cannot be had the request is refused. Everything is decided by the one snapshot that the request began with. After the
+decision all that follows is passed on as it came. `Resolved` says, once and at the end, what became of it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from extproc import refusals
+from extproc.events import Answer, Body, BodyMode, Continue, Event, Headers, Mutate, Phase, Refuse, Response, Stream, Trailers
+from extproc.identity import Caller
+from extproc.requests import read_request
+from extproc.snapshot import View
+from policy.evaluate import from_secrets
+from policy.finish import finish
+from policy.mcp import MAX_BODY
+from policy.program import Rule, SecretRef
+from policy.request import Malformed, Request
+from policy.verdict import Outcome, Verdict
+from policy.walk import End, Walked, walk
+
+BUFFERED = frozenset({BodyMode.BUFFERED, BodyMode.FULL_DUPLEX})
+"""Modes in which the headers wait for the whole body."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanting:
+    """The request goes on if these rules' credentials are to be had: fetch them, then call `Machine.credentials`."""
+
+    rules: tuple[Rule, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """What became of a request, for audit and metrics. `status` is the upstream's answer, or the refusal's; None if none came."""
+
+    caller: Caller | None
+    request: Request | None
+    walked: Walked | None
+    verdict: Verdict
+    status: int | None
+    credentials_failed: tuple[str, ...] = ()
+
+
+Answers = list[Answer]
+
+
+@dataclass(slots=True, kw_only=True)
+class Machine:
+    """`overrides`: the filter lets us ask for the body where it was not configured to send it."""
+
+    caller: Caller
+    view: View
+    overrides: bool = False
+    headers: Headers | None = None
+    request: Request | None = None
+    walked: Walked | None = None
+    verdict: Verdict | None = None
+    waiting_for: Phase | None = None
+    """The phase whose answer is due and not given yet."""
+    body: bytearray = field(default_factory=bytearray)
+    chunks: list[Body] = field(default_factory=list)
+    owed: list[Answer] = field(default_factory=list)
+    """Answers that are due after the one to the headers, unless that refuses."""
+    status: int | None = None
+    failed: tuple[str, ...] = ()
+
+    def on(self, event: Event) -> Answers | Wanting:
+        match event:
+            case Headers():
+                return self.begin(event)
+            case Body():
+                return self.more(event)
+            case Trailers():
+                return self.trailers()
+            case Response():
+                return self.response(event)
+
+    def begin(self, headers: Headers) -> Answers | Wanting:
+        if self.headers is not None:
+            return self.unreadable("RepeatedHeaders")
+        self.headers = headers
+        request = read_request(headers, self.view.escaped_slash_hosts)
+        if isinstance(request, Malformed):
+            self.verdict = Verdict(outcome=Outcome.BLOCKED, status=request.status, reason=request.reason)
+            self.status = request.status
+            return [refusals.unread(headers, request.reason, request.status)]
+        self.request = request
+        self.waiting_for = Phase.REQUEST_HEADERS
+        return self.judge(body_known=headers.end)
+
+    def judge(self, *, body_known: bool) -> Answers | Wanting:
+        request = self.known_request
+        self.walked = walk(self.view.rules(request.host), request, body_known=body_known)
+        if self.walked.end is End.BODY_WANTED:
+            return self.wait_for_body()
+        wanted = tuple(rule for rule in self.walked.wanted if rule.exchange and not isinstance(rule.exchange.source, SecretRef))
+        return Wanting(rules=wanted) if wanted else self.credentials({})
+
+    def wait_for_body(self) -> Answers:
+        headers = self.headers
+        mode = headers.body_mode if headers else BodyMode.UNKNOWN
+        if mode is BodyMode.FULL_DUPLEX or (mode is not BodyMode.NONE and headers and headers.sends_ahead):
+            return []
+        if mode in {BodyMode.BUFFERED, BodyMode.UNKNOWN}:
+            self.waiting_for = Phase.REQUEST_BODY
+            return [Continue(phase=Phase.REQUEST_HEADERS)]
+        if self.overrides:
+            self.waiting_for = Phase.REQUEST_BODY
+            return [Continue(phase=Phase.REQUEST_HEADERS, buffer=True)]
+        return self.unreadable("BodyNotRead")
+
+    def credentials(self, issued: Mapping[str, Mapping[str, str] | None]) -> Answers:
+        """`issued` by rule id: what the providers gave."""
+        walked, request = self.known_walk, self.known_request
+        self.failed = tuple(name for name, value in issued.items() if value is None)
+        values = from_secrets(self.view.selection, self.view.credentials, lambda rule: issued.get(rule.id))
+        self.verdict = finish(self.view.selection, walked, request, values)
+        answer = self.answer(self.verdict, walked)
+        return [answer] if isinstance(answer, Refuse) else [answer, *self.held_back(), *self.owed]
+
+    def answer(self, verdict: Verdict, walked: Walked) -> Answer:
+        phase = self.waiting_for or Phase.REQUEST_HEADERS
+        self.waiting_for = None
+        if verdict.outcome is Outcome.BLOCKED:
+            self.status = verdict.status
+            return refusals.by_verdict(verdict, self.known_request, self.known_headers, walked.by)
+        return Mutate(
+            phase=phase,
+            set=verdict.set_headers,
+            remove=verdict.remove_headers,
+            verdict=verdict.outcome.value,
+            rule=verdict.decided_by,
+        )
+
+    def held_back(self) -> Answers:
+        """In full duplex the body is ours to send on."""
+        chunks, self.chunks = self.chunks, []
+        duplex = self.known_headers.body_mode is BodyMode.FULL_DUPLEX
+        if duplex:
+            return [Stream(phase=Phase.REQUEST_BODY, data=chunk.data, end=chunk.end) for chunk in chunks]
+        return [Continue(phase=Phase.REQUEST_BODY) for _ in chunks]
+
+    def more(self, body: Body) -> Answers | Wanting:
+        if self.headers is None:
+            return self.unreadable("BodyBeforeHeaders")
+        if self.verdict is not None:
+            self.chunks = [body]
+            return self.held_back()
+        if self.walked is None or self.walked.end is not End.BODY_WANTED:
+            self.chunks.append(body)
+            return []
+        if self.waiting_for is not Phase.REQUEST_BODY:
+            self.chunks.append(body)
+        # One byte more than can be judged is kept, so that the policy sees that it is too long.
+        self.body += body.data[: MAX_BODY + 1 - len(self.body)]
+        complete = body.end or len(self.body) > MAX_BODY
+        if complete:
+            return self.read()
+        # A buffered body comes in one piece: this one was cut off, and no rest of it will come.
+        return self.unreadable("BodyNotRead") if self.waiting_for is Phase.REQUEST_BODY else []
+
+    def read(self) -> Answers | Wanting:
+        request = self.known_request
+        self.request = Request(
+            method=request.method, scheme=request.scheme, host=request.host, port=request.port, path=request.path, query=request.query,
+            headers=request.headers, body=bytes(self.body), authority=request.authority, unescaped_path=request.unescaped_path,
+            target=request.target,
+        )  # fmt: skip
+        self.body.clear()
+        return self.judge(body_known=True)
+
+    def trailers(self) -> Answers | Wanting:
+        if self.headers is None:
+            return self.unreadable("BodyBeforeHeaders")
+        passed: Answers = [Continue(phase=Phase.REQUEST_TRAILERS)]
+        if self.verdict is not None:
+            return passed
+        if self.walked is None or self.walked.end is not End.BODY_WANTED:
+            return self.unreadable("BodyNotRead")
+        self.owed = passed
+        return self.read()
+
+    def response(self, response: Response) -> Answers:
+        if response.phase is Phase.RESPONSE_HEADERS and response.status is not None:
+            self.status = response.status
+        if response.duplex:
+            return [Stream(phase=response.phase, data=response.data, end=response.end)]
+        return [Continue(phase=response.phase)]
+
+    def unreadable(self, reason: str) -> Answers:
+        """Whatever does not fit the protocol, or cannot be had, is refused: nothing is let through unread."""
+        self.verdict = Verdict(outcome=Outcome.BLOCKED, status=refusals.UNAVAILABLE, reason=reason)
+        self.status = refusals.UNAVAILABLE
+        headers = self.headers or Headers(lines=())
+        return [refusals.unread(headers, reason, refusals.UNAVAILABLE)]
+
+    def resolved(self) -> Resolved | None:
+        """None where the client went away before anything was decided."""
+        if self.verdict is None:
+            return None
+        return Resolved(
+            caller=self.caller,
+            request=self.request,
+            walked=self.walked,
+            verdict=self.verdict,
+            status=self.status,
+            credentials_failed=self.failed,
+        )
+
+    @property
+    def known_headers(self) -> Headers:
+        return self.headers or Headers(lines=())
+
+    @property
+    def known_request(self) -> Request:
+        if self.request is None:
+            raise ValueError("no request was read")
+        return self.request
+
+    @property
+    def known_walk(self) -> Walked:
+        if self.walked is None:
+            raise ValueError("no rule was asked")
+        return self.walked
