@@ -74,7 +74,7 @@ class Waiting(Generic[K]):
 
     def since(self) -> Iterator[float]:
         for lane in (self._high, self._low):
-            for wait in lane.values():
+            for wait in list(lane.values()):  # a copy, made in one step: metrics are collected in another thread
                 yield wait.since
 
     def _lane(self, priority: Priority) -> OrderedDict[K, Wait]:

@@ -64,6 +64,7 @@ class WorkQueue(Generic[K]):
         self._getters: deque[asyncio.Future[K]] = deque()
         self._stopped, self._drained, self._idle = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._dropped = False
+        self._clock: Callable[[], float] | None = None
         self._adds = self._retries = 0
         self._settle()
         self._observer.opened(self.statistics)
@@ -71,7 +72,7 @@ class WorkQueue(Generic[K]):
     def add(self, item: K, *, priority: Priority = Priority.NORMAL) -> None:
         if self._stopped.is_set():
             return
-        wait = Wait(priority, _now())
+        wait = Wait(priority, self._now())
         if self._add_again(item, wait) if item in self._working else self._waiting.push(item, wait):
             self._adds += 1
             self._observer.added()
@@ -120,7 +121,7 @@ class WorkQueue(Generic[K]):
         work = self._working.pop(item, None)
         if work is None:
             return
-        self._observer.worked(_now() - work.began)
+        self._observer.worked(self._now() - work.began)
         if wait := self._again.pop(item, None):
             self._waiting.push(item, wait)
         self._serve()
@@ -154,10 +155,11 @@ class WorkQueue(Generic[K]):
         await self._idle.wait()
 
     def statistics(self) -> Statistics:
-        now = _now() if self._working or self._waiting else 0.0
-        running = [now - work.began for work in self._working.values()]
+        """Also from another thread: what is gone through is copied first, in one step."""
+        now = self._now() if self._clock else 0.0
+        running = [now - work.began for work in list(self._working.values())]
         depths = dict(self._waiting.depths())
-        for wait in self._again.values():
+        for wait in list(self._again.values()):
             depths[wait.priority] += 1
         return Statistics(
             depth=sum(depths.values()),
@@ -197,7 +199,7 @@ class WorkQueue(Generic[K]):
 
     def _take(self) -> K:
         item, wait = self._waiting.pop()
-        now = _now()
+        now = self._now()
         self._working[item] = Work(wait, now)
         self._to_retry.discard(item)
         self._observer.waited(now - wait.since)
@@ -228,6 +230,12 @@ class WorkQueue(Generic[K]):
             self._waiting.put_back(item, work.wait)
         self._serve()
 
+    def _now(self) -> float:
+        """The loop's time, kept for whoever asks from outside of the loop."""
+        if self._clock is None:
+            self._clock = asyncio.get_running_loop().time
+        return self._clock()
+
     def _settle(self) -> None:
         _mark(self._drained, on=not self._working)
         _mark(self._idle, on=not self._working and not self._waiting)
@@ -238,7 +246,3 @@ def _mark(event: asyncio.Event, *, on: bool) -> None:
         event.set()
     else:
         event.clear()
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import pytest
@@ -589,6 +590,21 @@ class TestStatistics:
             assert (found.adds, found.retries) == (3, 2)
             assert (found.longest_running, found.unfinished, found.oldest_waiting) == pytest.approx((4, 4, 7))
             assert found.depths == {Priority.NORMAL: 1, Priority.LOW: 1}
+
+        run(story())
+
+    def test_another_thread_may_ask_while_something_waits_and_is_in_work(self):
+        """Metrics are collected in the threads of their port, which have no event loop."""
+
+        async def story():
+            q = queue()
+            q.add("a")
+            q.add("b")
+            await q.get()
+            await asyncio.sleep(3)
+            with ThreadPoolExecutor() as elsewhere:
+                found = elsewhere.submit(q.statistics).result()
+            assert (found.longest_running, found.oldest_waiting) == pytest.approx((3, 3))
 
         run(story())
 
