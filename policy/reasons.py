@@ -14,6 +14,9 @@ class Reason(StrEnum):
     RESERVED_HEADER = "ReservedHeader"
     RESERVED_PRIORITY = "ReservedPriority"
     UNSUPPORTED_TEMPLATE = "UnsupportedTemplate"
+    INVALID_EXPRESSION = "InvalidExpression"
+    INVALID_TEMPLATE = "InvalidTemplate"
+    INVALID_URL = "InvalidUrl"
     ENGINE_UNAVAILABLE = "EngineUnavailable"
     DUPLICATE = "Duplicate"
 
