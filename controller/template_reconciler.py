@@ -122,10 +122,9 @@ class TemplateReconciler:
         wanted = name_hash(key.name)
         if objects.labels(raw).get(HASH_LABEL) == wanted:
             return
-        head = {"name": key.name, "namespace": key.namespace, "uid": objects.uid_of(raw), "labels": {HASH_LABEL: wanted}}
-        resource = self._effects.resource
-        body = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": head}
-        await self._effects.client.apply(resource, key, body)
+        # No apply: the server would read all that others own through the version that they wrote in, and fail where that cannot be had.
+        body = {"metadata": {"uid": objects.uid_of(raw), "labels": {HASH_LABEL: wanted}}}
+        await self._effects.client.merge_patch(self._effects.resource, key, body)
 
     async def _policies(self, key: Key, raw: Raw, template: SandboxTemplate) -> None:
         cluster, selection = self._rooms.cluster(), self._rooms.profiles.select(template_identity(template))

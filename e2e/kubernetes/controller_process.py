@@ -57,8 +57,20 @@ class Replica:
 def install(cluster: Cluster, overlay: str = "default") -> None:
     """The CRDs first, as `kubectl apply` needs when their objects come along."""
     cluster.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(ROOT / "kustomize" / "overlays" / overlay))
-    for name in ("securityprofiles.agents.kruise.io", "sandboxtemplates.extensions.agents.x-k8s.io"):
-        cluster.kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=30s")
+    established(cluster)
+
+
+def established(cluster: Cluster) -> None:
+    """All CustomResourceDefinitions. `kubectl wait` ends with an error where one has no status yet."""
+
+    def lacking() -> list[str]:
+        return [crd["metadata"]["name"] for crd in cluster.get("crds")["items"] if not _established(crd)]
+
+    until(lambda: not lacking(), lambda: f"established: {lacking()}")
+
+
+def _established(crd: dict[str, Any]) -> bool:
+    return any((each["type"], each["status"]) == ("Established", "True") for each in crd.get("status", {}).get("conditions") or ())
 
 
 @contextmanager
