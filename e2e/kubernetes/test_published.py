@@ -140,44 +140,45 @@ def accepted(raw: Raw) -> tuple[str, str]:
     return found[0] if found else ("", "")
 
 
-@pytest.mark.skipif(bool(THEIRS), reason="of our own examples")
-def test_profiles_and_a_pool_of_the_examples_meet(installed: ControlPlane):
-    """The template's Secret has the rules and the key, and the policy holds for a pod that waits in the pool."""
-    team = Team(installed, "example-together")
-    installed.kubectl("create", "namespace", team.namespace)
-    team.opt_in()
-    for example in EXAMPLES:
-        for each in example.documents:
-            apply(installed, located(each, team.namespace))
-    assert len(EXAMPLES) == len(list(PUBLISHED.iterdir()))
-    for template, domains in {
-        "plain": ("models.example.com", "api.example.com"),
-        "ready-made": ("models.example.com", "tracker.example"),
-    }.items():
-        secret = team.wait("secret", f"{template}-egress")
-        text = json.dumps(data(secret))
-        assert all(domain in text for domain in domains), template
-        assert "example-model-key" in text
-    assert team.get("secret", "isolated-kernel-egress") is None
-    selector = team.wait("networkpolicy", "ready-made-network-policy")["spec"]["podSelector"]["matchLabels"]
-    assert selector.items() <= team.get("pod", "pool-x7k2p")["metadata"]["labels"].items()
-    for name in ("house-rules", "keys"):
-        team.condition(name, "ResolvedRefs", "True", "ResolvedRefs")
-        team.condition(name, "Programmed", "True", "Distributed")
+if THEIRS:
 
+    @pytest.mark.parametrize("kind", sorted(publications.KINDS))
+    def test_where_we_bring_the_definition_it_takes_what_the_owners_takes(kind: str):
+        """But for rules between fields. A profile without a spec means nothing, and more rules than 16 384 are too many to store."""
+        theirs, ours = publications.crds(PUBLISHED).get(kind), definitions(OURS)[kind]
+        if theirs is None:
+            pytest.skip(f"no definition of {kind} there")
+        known = {each["name"]: each["schema"]["openAPIV3Schema"] for each in ours["spec"]["versions"]}
+        found = {
+            said for each in theirs["spec"]["versions"] for said in narrower(each["schema"]["openAPIV3Schema"], known.get(each["name"]), "")
+        }
+        assert found <= {": requires ['spec']", ".spec.rules: maxItems 16384"}
 
-@pytest.mark.skipif(not THEIRS, reason="needs GROYNE_PUBLISHED_EXAMPLES")
-@pytest.mark.parametrize("kind", sorted(publications.KINDS))
-def test_where_we_bring_the_definition_it_takes_what_the_owners_takes(kind: str):
-    """But for rules between fields. A profile without a spec means nothing, and more rules than 16 384 are too many to store."""
-    theirs, ours = publications.crds(PUBLISHED).get(kind), definitions(OURS)[kind]
-    if theirs is None:
-        pytest.skip(f"no definition of {kind} there")
-    known = {each["name"]: each["schema"]["openAPIV3Schema"] for each in ours["spec"]["versions"]}
-    found = {
-        said for each in theirs["spec"]["versions"] for said in narrower(each["schema"]["openAPIV3Schema"], known.get(each["name"]), "")
-    }
-    assert found <= {": requires ['spec']", ".spec.rules: maxItems 16384"}
+else:
+
+    def test_profiles_and_a_pool_of_the_examples_meet(installed: ControlPlane):
+        """The template's Secret has the rules and the key, and the policy holds for a pod that waits in the pool."""
+        team = Team(installed, "example-together")
+        installed.kubectl("create", "namespace", team.namespace)
+        team.opt_in()
+        for example in EXAMPLES:
+            for each in example.documents:
+                apply(installed, located(each, team.namespace))
+        assert len(EXAMPLES) == len(list(PUBLISHED.iterdir()))
+        for template, domains in {
+            "plain": ("models.example.com", "api.example.com"),
+            "ready-made": ("models.example.com", "tracker.example"),
+        }.items():
+            secret = team.wait("secret", f"{template}-egress")
+            text = json.dumps(data(secret))
+            assert all(domain in text for domain in domains), template
+            assert "example-model-key" in text
+        assert team.get("secret", "isolated-kernel-egress") is None
+        selector = team.wait("networkpolicy", "ready-made-network-policy")["spec"]["podSelector"]["matchLabels"]
+        assert selector.items() <= team.get("pod", "pool-x7k2p")["metadata"]["labels"].items()
+        for name in ("house-rules", "keys"):
+            team.condition(name, "ResolvedRefs", "True", "ResolvedRefs")
+            team.condition(name, "Programmed", "True", "Distributed")
 
 
 def test_then_there_is_quiet(installed: ControlPlane):
