@@ -7,10 +7,11 @@ import asyncio
 import logging
 import sys
 
-from controller import logs
 from controller.run import run
-from controller.settings import MistakeError
-from controller.settings_sources import load
+from controller.settings import Settings
+from daemon import logs
+from daemon.settings import MistakeError
+from daemon.settings_sources import load
 
 log = logging.getLogger("controller")
 
@@ -19,7 +20,7 @@ CANNOT_BEGIN = 2
 
 def main() -> int:
     try:
-        loaded = load(sys.argv[1:])
+        loaded = load(sys.argv[1:], Settings, program="python -m controller", description="Groyne's controller.")
     except MistakeError as mistake:
         sys.stderr.write("\n".join(mistake.lines) + "\n")
         return CANNOT_BEGIN

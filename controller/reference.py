@@ -6,7 +6,8 @@ The only module of the controller that writes to the project's own files, and no
 import sys
 from pathlib import Path
 
-from controller.settings_words import table
+from controller.settings import Settings
+from daemon.settings_words import table
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "controller.md"
 BEGIN, END = "<!-- python -m controller.reference writes this -->\n", "<!-- to here -->"
@@ -15,7 +16,7 @@ BEGIN, END = "<!-- python -m controller.reference writes this -->\n", "<!-- to h
 def with_table(page: str) -> str:
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+    return f"{before}{BEGIN}\n{table(Settings)}\n{END}{after}"
 
 
 if __name__ == "__main__":

@@ -14,12 +14,12 @@ from typing import TypeVar
 
 from prometheus_client import CollectorRegistry
 
-from controller.certificate_files import CertificateFiles
-from controller.health import Checks, Health
-from controller.health_server import HealthServer
-from controller.heartbeat import Heartbeat
 from controller.metrics import ControllerMetrics
 from controller.settings import Settings
+from daemon.certificate_files import CertificateFiles
+from daemon.health import Checks, Health
+from daemon.health_server import HealthServer
+from daemon.heartbeat import Heartbeat
 from kube.client import Client
 from kube.events import Recorder
 from kube.metrics import Metrics

@@ -5,12 +5,12 @@ import re
 import pytest
 from prometheus_client import CollectorRegistry
 
-from controller.health import Checks, Health
-from controller.heartbeat import Heartbeat
 from controller.metrics import MOST_CERTIFICATES, ControllerMetrics
 from controller.reference import PAGE, with_table
 from controller.settings import Settings
-from controller.settings_words import table
+from daemon.health import Checks, Health
+from daemon.heartbeat import Heartbeat
+from daemon.settings_words import table
 from kube.metrics import Metrics
 
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -22,7 +22,7 @@ def test_the_table_of_settings_is_the_models() -> None:
 
 @pytest.mark.parametrize("field", Settings.model_fields)
 def test_every_setting_has_a_row_and_says_what_it_means(field: str) -> None:
-    (row,) = [row for row in table().splitlines() if row.startswith(f"| `--{field.replace('_', '-')}` ")]
+    (row,) = [row for row in table(Settings).splitlines() if row.startswith(f"| `--{field.replace('_', '-')}` ")]
     _, variable, value, default, meaning = [cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]]
     assert variable == f"`GROYNE_{field.upper()}`"
     assert value

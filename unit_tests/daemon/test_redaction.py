@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.compile.redacted import Redacted
-from controller.redaction import LONGEST_TEXT, MOST_ENTRIES, clean, plain, secret_name
+from daemon.redaction import LONGEST_TEXT, MOST_ENTRIES, clean, plain, secret_name
 
 SECRET = "Hunter2Hunter2"
 

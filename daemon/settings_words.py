@@ -1,4 +1,4 @@
-"""The settings in words: one table for `--help` and the reference in docs/controller.md, and what is wrong with a value.
+"""The settings in words: one table for `--help` and for a page of docs, and what is wrong with a value.
 
 Everything comes from the model, so that neither can say what the program does not do. A wrong value is not repeated, except where the model
 itself does: somebody may have put a secret in the wrong place.
@@ -7,8 +7,8 @@ itself does: somebody may have put a secret in the wrong place.
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
-from controller.settings import REMEDIES, Settings, kebab, variable
 from crds.nearest import did_you_mean
+from daemon.settings import REMEDIES, Model, kebab, variable
 
 _WANTED = {
     "int": "must be a whole number",
@@ -47,39 +47,39 @@ def one_of(words: list[str], value: Any) -> str:
     return f"must be one of {', '.join(words)}{did_you_mean(value, words) if isinstance(value, str) else ''}"
 
 
-def extra(field: str) -> dict[str, Any]:
-    found = Settings.model_fields[field].json_schema_extra
+def extra(model: type[Model], field: str) -> dict[str, Any]:
+    found = model.model_fields[field].json_schema_extra
     return found if isinstance(found, dict) else {}
 
 
-def metavar(field: str) -> str:
+def metavar(model: type[Model], field: str) -> str:
     """How a value is written: what the model says, else the words to choose from."""
-    annotation = Settings.model_fields[field].annotation
+    annotation = model.model_fields[field].annotation
     choices = "true|false" if annotation is bool else "|".join(map(str, get_args(annotation)))
-    return str(extra(field).get("value", choices))
+    return str(extra(model, field).get("value", choices))
 
 
-def default_text(field: str) -> str:
-    value = Settings.model_fields[field].default
-    if "default" in extra(field):
-        return str(extra(field)["default"])
+def default_text(model: type[Model], field: str) -> str:
+    value = model.model_fields[field].default
+    if "default" in extra(model, field):
+        return str(extra(model, field)["default"])
     if value is None or value == "":
         return "none"
     return f"{value:g}" if isinstance(value, float) else str(value).lower()
 
 
-def help_text(field: str) -> str:
-    return f"{Settings.model_fields[field].description} [{variable(field)}; by default {default_text(field)}]"
+def help_text(model: type[Model], field: str) -> str:
+    return f"{model.model_fields[field].description} [{variable(field)}; by default {default_text(model, field)}]"
 
 
-def table() -> str:
+def table(model: type[Model]) -> str:
     """Markdown; `--config` names the file, so the file cannot hold it."""
     head = "| flag | environment | value | default | meaning |\n|---|---|---|---|---|\n"
-    return head + "".join(f"| {' | '.join(cells)} |\n" for cells in rows())
+    return head + "".join(f"| {' | '.join(cells)} |\n" for cells in rows(model))
 
 
-def rows() -> Iterator[tuple[str, ...]]:
-    for field, info in Settings.model_fields.items():
-        value = metavar(field).replace("|", "\\|")
+def rows(model: type[Model]) -> Iterator[tuple[str, ...]]:
+    for field, info in model.model_fields.items():
+        value = metavar(model, field).replace("|", "\\|")
         meaning = (info.description or "").replace("|", "\\|")
-        yield f"`--{kebab(field)}`", f"`{variable(field)}`", value, default_text(field), meaning
+        yield f"`--{kebab(field)}`", f"`{variable(field)}`", value, default_text(model, field), meaning

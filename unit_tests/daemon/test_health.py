@@ -8,8 +8,8 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 
-from controller.health import Answer, Checks, Health
-from controller.heartbeat import Heartbeat
+from daemon.health import Answer, Checks, Health
+from daemon.heartbeat import Heartbeat
 
 
 class Rig:

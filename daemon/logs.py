@@ -21,7 +21,7 @@ from pythonjsonlogger.json import JsonFormatter
 from rich.console import Console
 from rich.text import Text
 
-from controller.redaction import clean, fields
+from daemon.redaction import clean, fields
 from kube.errors import ApiError
 from kube.outcome import Redacted, redacted
 

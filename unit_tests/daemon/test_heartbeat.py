@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from controller.heartbeat import INTERVAL, Heartbeat
+from daemon.heartbeat import INTERVAL, Heartbeat
 from unit_tests.kube.virtual import run
 
 
@@ -47,7 +47,7 @@ def test_a_blocked_loop_is_late_by_as_much() -> None:
         slow = Slow(asyncio.get_running_loop())
         heartbeat = Heartbeat(clock=lambda: 0.0, late=late.append)
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr("controller.heartbeat.asyncio.get_running_loop", lambda: slow)
+            patched.setattr("daemon.heartbeat.asyncio.get_running_loop", lambda: slow)
             beating = asyncio.ensure_future(heartbeat.run())
             await asyncio.sleep(INTERVAL / 2)
         slow.lost = 3.0

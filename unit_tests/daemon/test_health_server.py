@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from controller.certificate_files import CertificateFiles
-from controller.health import Answer, Checks, Health, plain
-from controller.health_server import LONGEST_HEAD, MOST_CONNECTIONS, HealthServer
-from controller.heartbeat import Heartbeat
-from controller.settings import MistakeError
+from daemon.certificate_files import CertificateFiles
+from daemon.health import Answer, Checks, Health, plain
+from daemon.health_server import LONGEST_HEAD, MOST_CONNECTIONS, HealthServer
+from daemon.heartbeat import Heartbeat
+from daemon.settings import MistakeError
 from dataplane.certificates import make_ca, make_leaf
 
 NOW = datetime.now(UTC)  # noqa: TID251

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from controller import logs
+from daemon import logs
 from kube.errors import Forbidden, NotFound
 from kube.outcome import redacted
 

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from controller.settings import MistakeError, Settings
-from controller.settings_sources import FIELDS, load
+from controller.settings import Settings
+from daemon import settings_sources
+from daemon.settings import MistakeError
+from daemon.settings_sources import Loaded, Sources
 
 
 @pytest.fixture(autouse=True)
@@ -18,6 +20,13 @@ def nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return tmp_path / "settings.yaml"
+
+
+SOURCES = Sources(model=Settings, program="python -m controller", description="Groyne's controller.")
+
+
+def load(arguments: list[str]) -> Loaded[Settings]:
+    return settings_sources.load(arguments, Settings, program=SOURCES.program, description=SOURCES.description)
 
 
 def mistakes(*arguments: str) -> tuple[str, ...]:
@@ -48,7 +57,7 @@ def test_the_environment_can_name_the_file(monkeypatch: pytest.MonkeyPatch, file
 
 def test_every_setting_has_its_flag_its_variable_and_its_key(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
     """Each is given a wrong value in each place, and is then complained about there."""
-    numbers = {name for name, field in FIELDS.items() if Settings.model_fields[field].annotation in {int, float}}
+    numbers = {name for name, field in SOURCES.fields.items() if Settings.model_fields[field].annotation in {int, float}}
     for flag in numbers:
         variable = "GROYNE_" + flag.upper().replace("-", "_")
         assert mistakes(f"--{flag}=x")[0].startswith(f"--{flag}: must be a")
@@ -191,7 +200,7 @@ def test_help_names_every_setting_and_ends_well(capsys: pytest.CaptureFixture[st
         load(["--help"])
     said = "".join(capsys.readouterr().out.split())
     assert ended.value.code == 0
-    assert all(f"--{name}" in said and f"GROYNE_{field.upper()}" in said for name, field in FIELDS.items())
+    assert all(f"--{name}" in said and f"GROYNE_{field.upper()}" in said for name, field in SOURCES.fields.items())
 
 
 def test_version_says_which(capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,9 +21,9 @@ from io import BytesIO
 from socketserver import ThreadingTCPServer
 from typing import Any
 
-from controller.certificate_files import CertificateFiles
-from controller.health import Answer, plain
-from controller.settings import MistakeError
+from daemon.certificate_files import CertificateFiles
+from daemon.health import Answer, plain
+from daemon.settings import MistakeError
 
 DEADLINE = 5.0
 MOST_CONNECTIONS = 16

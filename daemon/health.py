@@ -19,8 +19,8 @@ from urllib.parse import parse_qs, urlsplit
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from controller.heartbeat import Heartbeat
-from controller.redaction import clean
+from daemon.heartbeat import Heartbeat
+from daemon.redaction import clean
 
 Check = Callable[[], str | None]
 LONGEST_SILENCE = 30.0

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from controller.certificate_files import CertificateFiles
-from controller.settings import MistakeError
+from daemon.certificate_files import CertificateFiles
+from daemon.settings import MistakeError
 from dataplane.certificates import KeyPair, make_ca, make_leaf
 
 # Verifiers compare with the machine's clock: what they see is made around it.

@@ -9,7 +9,7 @@ import ssl
 import threading
 from pathlib import Path
 
-from controller.settings import MistakeError
+from daemon.settings import MistakeError
 
 log = logging.getLogger(__name__)
 
