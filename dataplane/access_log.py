@@ -1,9 +1,12 @@
 """The access log: one JSON object a request or tunnel, from which `groyne` makes audit records.
 
 It names routes and actions (which carry rule ids), never values, and leaves the query out. Envoy escapes what clients send.
+What ext-proc decided it says itself, in metadata.
 """
 
 from dataplane import names
+from dataplane.external import External
+from dataplane.external_settings import OWN_NAMESPACE
 from dataplane.secrets import Layout
 from dataplane.xds import Resource, extension
 
@@ -12,7 +15,8 @@ FILE = "access.log"
 MATCHED = "%FILTER_STATE(envoy.extensions.filters.http.composite.matched_actions:PLAIN)%"
 
 
-def http_access_log(layout: Layout, scheme: str) -> list[Resource]:
+def http_access_log(layout: Layout, scheme: str, external: External | None = None) -> list[Resource]:
+    decided = {"decided": f"%DYNAMIC_METADATA({OWN_NAMESPACE})%"} if external else {}
     return [
         file_log(
             layout,
@@ -29,6 +33,7 @@ def http_access_log(layout: Layout, scheme: str) -> list[Resource]:
                 "flags": "%RESPONSE_FLAGS%",
                 "id": "%REQ(X-GROYNE-ID)%",
                 "ms": "%DURATION%",
+                **decided,
             },
         )
     ]

@@ -1,6 +1,7 @@
 """Where requests go: forward clusters that dial the judged name, and the way into the internal listeners."""
 
 from dataplane import names
+from dataplane.external import External, external_cluster
 from dataplane.listeners import DnsCache
 from dataplane.secrets import Layout
 from dataplane.xds import Resource, extension, message
@@ -11,7 +12,7 @@ ROOTS_FILE = "upstream-roots.pem"
 MANY = {"thresholds": [{"max_connections": 100_000, "max_pending_requests": 100_000, "max_requests": 1_000_000}]}
 
 
-def clusters(layout: Layout, dns: DnsCache) -> list[Resource]:
+def clusters(layout: Layout, dns: DnsCache, external: External | None = None) -> list[Resource]:
     downstream: Resource = {"use_downstream_protocol_config": {"http2_protocol_options": {}}}
     negotiated: Resource = {"auto_config": {"http2_protocol_options": {}}}
     http1: Resource = {"explicit_http_config": {"http_protocol_options": {}}}
@@ -25,7 +26,7 @@ def clusters(layout: Layout, dns: DnsCache) -> list[Resource]:
             forward(names.TCP_CLUSTER + suffix, cache, None),
             internal(names.PASS + suffix),
         ]
-    return found
+    return [*found, external_cluster(external, layout)] if external else found
 
 
 def forward(name: str, dns: DnsCache, options: Resource | None, tls: Resource | None = None) -> Resource:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from dataplane.bootstrap import bootstrap
 from dataplane.clusters import clusters
 from dataplane.entries import Context, Guard
+from dataplane.external import External, tls_files
 from dataplane.hosts import RuleIndex
 from dataplane.interception import HostPlan, Passthrough, host_plan, refuses_unjudgeable
 from dataplane.listeners import DnsCache, explicit_listener, intercept_listener, pass_listener
@@ -20,7 +21,7 @@ from dataplane.subscriptions import subscriptions
 from dataplane.tables import explicit_table, intercepted, plain_table, tls_table
 from dataplane.xds import Resource, discovery_response
 from policy.domains import DomainPattern
-from policy.program import SecretKeyRef, Selection
+from policy.program import Engine, Rule, SecretKeyRef, Selection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,7 @@ class Options:
     allowed_literals: frozenset[str] = frozenset()
     pinned_ports: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     guards: tuple[Guard, ...] = ()
+    external: External | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +89,8 @@ def compile_envoy(plan: Plan, credentials: Mapping[SecretKeyRef, str], leafs: tu
     """`credentials` holds the tokens by resolved reference; a reference that is not in it has no value now."""
     files = {
         **secret_files(plan.selection, credentials, leafs),
-        "cds.json": dump(discovery("cds", clusters(options.layout, options.dns))),
+        **external_files(options.external),
+        "cds.json": dump(discovery("cds", clusters(options.layout, options.dns, options.external))),
         "lds.json": dump(discovery("lds", [*listeners(plan, len(leafs), options), *credentials_read(plan, credentials, options.layout)])),
         **route_files(plan, credentials, options),
         "bootstrap.json": dump(bootstrap(options.layout, options.admin_socket)),
@@ -95,16 +98,25 @@ def compile_envoy(plan: Plan, credentials: Mapping[SecretKeyRef, str], leafs: tu
     return Configuration(files=files, plan=plan)
 
 
+def external_files(external: External | None) -> dict[str, str]:
+    return {name: dump(content) for name, content in tls_files(external).items()}
+
+
 def secret_files(selection: Selection, credentials: Mapping[SecretKeyRef, str], leafs: tuple[Pair, ...]) -> dict[str, str]:
     files = {leaf_file(n): dump(certificate_secret(f"{LEAF}-{n}", leaf.certificate, leaf.key)) for n, leaf in enumerate(leafs)}
-    for rule in selection.rules:
+    for rule in native(selection):
         if rule.token and (token := credentials.get(selection.secret_ref(rule.token.secret))) is not None:
             files[credential_file(rule.token)] = dump(credential_secret(rule.token, rule.token.template.render(token)))
     return files
 
 
 def available_rules(selection: Selection, credentials: Mapping[SecretKeyRef, str]) -> frozenset[str]:
-    return frozenset(rule.id for rule in selection.rules if rule.token and selection.secret_ref(rule.token.secret) in credentials)
+    return frozenset(rule.id for rule in native(selection) if rule.token and selection.secret_ref(rule.token.secret) in credentials)
+
+
+def native(selection: Selection) -> list[Rule]:
+    """The credentials of all other rules are ext-proc's business: Envoy never has them."""
+    return [rule for rule in selection.rules if rule.engine is Engine.NATIVE]
 
 
 def credentials_read(plan: Plan, credentials: Mapping[SecretKeyRef, str], layout: Layout) -> list[Resource]:
@@ -126,6 +138,7 @@ def route_files(plan: Plan, credentials: Mapping[SecretKeyRef, str], options: Op
             escaped_slash_hosts=tuple(host for profile in selection.profiles for host in profile.escaped_slash_hosts),
             allowed_literals=options.allowed_literals,
             pinned_ports=options.pinned_ports,
+            external=options.external,
         )
 
     http, https = context("http"), context("https")
@@ -147,14 +160,14 @@ def pinned_plan(plan: Plan, host: HostPlan) -> HostPlan:
 
 
 def listeners(plan: Plan, leafs: int, options: Options) -> list[Resource]:
-    layout, dns = options.layout, options.dns
-    found = [explicit_listener(options.address, layout, dns)]
+    layout, dns, external = options.layout, options.dns, options.external
+    found = [explicit_listener(options.address, layout, dns, external)]
     if leafs:
-        found.append(intercept_listener(layout, dns, leafs))
+        found.append(intercept_listener(layout, dns, leafs, external))
     raw = not refuses_unjudgeable(plan.selection.rules)
-    found.append(pass_listener(layout, dns, raw=raw))
+    found.append(pass_listener(layout, dns, external, raw=raw))
     if dns.pins:
-        found.append(pass_listener(layout, dns, raw=raw, pinned=True))
+        found.append(pass_listener(layout, dns, external, raw=raw, pinned=True))
     return found
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from dataplane.external import External
 from dataplane.predicates import Predicate
 from dataplane.secrets import Layout
 from dataplane.xds import Resource
@@ -35,6 +36,9 @@ class Context:
     allowed_literals: frozenset[str] = frozenset()
     pinned_ports: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Hosts whose address was given by hand, with the only ports that it was given for."""
+
+    external: External | None = None
+    """Where ext-proc is, if it is."""
 
     pinned: bool = False
     """Whether the host at hand is one of those, so that its own clusters dial it."""

@@ -1,8 +1,8 @@
 """Which hosts must be intercepted and why, and what a CONNECT or an SNI alone can decide.
 
-A host is intercepted when, for https, a rule that can still be reached needs more than its name and port. Everything else
-stays end-to-end TLS. What no certificate can name (`*`) cannot be intercepted: where a rule needs it, TLS to such hosts is
-refused (design decision 9).
+A host is intercepted when, for https, a rule that can still be reached needs more than its name and port, or tells somebody
+of each request. Everything else stays end-to-end TLS. What no certificate can name (`*`) cannot be intercepted: where a rule needs
+it, TLS to such hosts is refused (design decision 9); where one would only tell of it, TLS passes untold.
 """
 
 from collections.abc import Iterable
@@ -34,17 +34,21 @@ class Passthrough:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostPlan:
-    """`because` names the rules that need to look inside; `unread` those that do but may not, since the host is passed through."""
+    """`because` names the rules that need to look inside; `unread` those that do but may not, since the host is passed through.
+
+    `untold` are rules that only tell of requests, and hear of none here: no certificate can name these hosts.
+    """
 
     pattern: DomainPattern
     handling: Handling
     because: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+    untold: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NameDecision:
-    """One step of judging by host and port alone: refuse by this rule, or admit.
+    """One step of judging by host and port alone: refuse by this rule, or admit. Neither rule: what is inside is judged.
 
     `condition` reads an HTTP authority. `ports` says the same to whoever only sees a connection: empty means all, None means never.
     """
@@ -64,20 +68,25 @@ def host_plan(pattern: DomainPattern, host_rules: Iterable[HostRule], passthroug
     of_global = any(rule.of_global for rule in needing)
     if any(passed.domain.covers(pattern) and (passed.of_global or not of_global) for passed in passthrough):
         return HostPlan(pattern=pattern, handling=Handling.PASS, unread=ids)
+    if pattern.is_any and not looking_inside(host_rules, told=False):
+        return HostPlan(pattern=pattern, handling=Handling.PASS, untold=ids)
     handling = Handling.REFUSE if pattern.is_any else Handling.INTERCEPT
     return HostPlan(pattern=pattern, handling=handling, because=ids)
 
 
-def looking_inside(host_rules: Iterable[HostRule]) -> tuple[Rule, ...]:
-    """The reachable rules that need more than host and port; conditional bypasses count if anything follows them."""
+def looking_inside(host_rules: Iterable[HostRule], *, told: bool = True) -> tuple[Rule, ...]:
+    """The reachable rules that need more than host and port; conditional bypasses count if anything follows them.
+
+    `told`: rules that tell of each request are among them.
+    """
     needing: list[Rule] = []
     pending: list[Rule] = []
     for host_rule in (found for rule in host_rules if (found := rule.for_scheme("https"))):
         rule = host_rule.rule
         needs = any(entry.needs_request for entry in host_rule.entries)
-        if rule.bypass and needs:
+        if rule.bypass and needs and not (told and rule.audit):
             pending.append(rule)
-        elif rule.headers or rule.token or rule.mcp or (rule.block and needs):
+        elif changes(rule) or rule.mcp or (rule.block and needs) or (told and rule.audit):
             needing += [*pending, rule]
             pending.clear()
         elif rule.block:
@@ -86,6 +95,15 @@ def looking_inside(host_rules: Iterable[HostRule]) -> tuple[Rule, ...]:
         if rule.terminal and any(not entry.needs_request and not entry.ports for entry in host_rule.entries):
             break
     return tuple(needing)
+
+
+def changes(rule: Rule) -> bool:
+    return bool(rule.headers or rule.token or rule.exchange)
+
+
+def decided_inside(rule: Rule, handling: Handling) -> bool:
+    """Whether a rule that could decide by name waits for the request, to tell of it."""
+    return bool(rule.audit) and handling is Handling.INTERCEPT
 
 
 def name_decisions(host_rules: Iterable[HostRule], handling: Handling) -> list[NameDecision]:
@@ -98,8 +116,9 @@ def name_decisions(host_rules: Iterable[HostRule], handling: Handling) -> list[N
             continue
         by_name = [entry for entry in host_rule.entries if not entry.needs_request]
         condition = any_of(port_condition(entry.ports, "https") for entry in by_name)
-        if rule.bypass or not may_pass:
-            refused, admitted = (None, rule) if rule.bypass else (rule, None)
+        inside = decided_inside(rule, handling)
+        if rule.bypass or inside or not may_pass:
+            refused, admitted = (None, None) if inside else (None, rule) if rule.bypass else (rule, None)
             decision = NameDecision(condition=condition, refused_by=refused, admitted_by=admitted, ports=decided_ports(by_name))
             decisions.append(decision)
         may_pass = may_pass or (rule.bypass and handling is not Handling.PASS and len(by_name) < len(host_rule.entries))
@@ -111,7 +130,7 @@ def name_decisions(host_rules: Iterable[HostRule], handling: Handling) -> list[N
 def passes_unread(host_rules: Iterable[HostRule]) -> bool:
     """Whether bytes of any kind may go to an admitted host: nothing but name and port is judged, alike in TLS and in the clear."""
     rules = list(host_rules)
-    changed = any(found.rule.headers or found.rule.token or found.rule.mcp for found in rules)
+    changed = any(changes(found.rule) or found.rule.mcp for found in rules)
     return not changed and not any(entry.needs_request or entry.schemes for found in rules for entry in found.entries)
 
 
@@ -139,7 +158,8 @@ def refused_by_name(rules: Iterable[Rule], host: str, port: int, handling: Handl
         if not rule.terminal or not entries:
             continue
         named = any(not entry.needs_request and (not entry.ports or port in entry.ports) for entry in entries)
-        if named and (rule.bypass or not may_pass):
-            return None if rule.bypass else rule
+        inside = decided_inside(rule, handling)
+        if named and (rule.bypass or inside or not may_pass):
+            return None if rule.bypass or inside else rule
         may_pass = may_pass or (rule.bypass and handling is not Handling.PASS and any(entry.needs_request for entry in entries))
     return None

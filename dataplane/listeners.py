@@ -11,6 +11,7 @@ from importlib.resources import files
 
 from dataplane import names
 from dataplane.access_log import http_access_log, tcp_access_log
+from dataplane.external import External, external_filters
 from dataplane.local_replies import local_replies
 from dataplane.query import query_filter
 from dataplane.secrets import LEAF, Layout, leaf_file
@@ -87,24 +88,24 @@ def socket_address(address: str, port: int) -> Resource:
     return {"socket_address": {"address": address, "port_value": port}}
 
 
-def explicit_listener(address: Resource, layout: Layout, dns: DnsCache) -> Resource:
-    filters = [lua_filter(names.CONNECT_LUA, "connect"), connect_state(), *rule_filters(), *dns_filters(dns)]
-    manager = http_manager(names.EXPLICIT, layout, filters, "http", upgrades=("CONNECT", "websocket"))
+def explicit_listener(address: Resource, layout: Layout, dns: DnsCache, external: External | None = None) -> Resource:
+    filters = [lua_filter(names.CONNECT_LUA, "connect"), connect_state(), *rule_filters(external), *dns_filters(dns)]
+    manager = http_manager(names.EXPLICIT, layout, filters, "http", upgrades=("CONNECT", "websocket"), external=external)
     return message(LISTENER, name=names.EXPLICIT, address=address, filter_chains=[{"filters": [manager]}], **limits())
 
 
-def intercept_listener(layout: Layout, dns: DnsCache, leafs: int) -> Resource:
+def intercept_listener(layout: Layout, dns: DnsCache, leafs: int, external: External | None = None) -> Resource:
     """Behind CONNECT to an intercepted host: TLS ends here, plain HTTP is judged as such, anything else is closed."""
-    chains = [tls_chain(layout, dns, leafs), http_chain(layout, dns)]
+    chains = [tls_chain(layout, dns, leafs, external), http_chain(layout, dns, external)]
     return internal_listener(names.INTERCEPT, chains, layout)
 
 
-def pass_listener(layout: Layout, dns: DnsCache, *, raw: bool, pinned: bool = False) -> Resource:
+def pass_listener(layout: Layout, dns: DnsCache, external: External | None = None, *, raw: bool, pinned: bool = False) -> Resource:
     """Behind CONNECT to any other host: TLS whose SNI is the CONNECT's host, plain HTTP, and raw TCP where the policy has it."""
     onward = to_shown_host(dns.pinned, names.TCP_CLUSTER + names.PINNED) if pinned else to_shown_host(dns)
     default = {"default_filter_chain": {"name": names.RAW, "filters": [raw_admitted(), *onward]}} if raw else {}
     name = names.PASS + (names.PINNED if pinned else "")
-    return internal_listener(name, [shown_chain(onward), http_chain(layout, dns)], layout, **default)
+    return internal_listener(name, [shown_chain(onward), http_chain(layout, dns, external)], layout, **default)
 
 
 def shown_listener(layout: Layout, dns: DnsCache) -> Resource:
@@ -134,9 +135,9 @@ def inspectors() -> list[Resource]:
     ]
 
 
-def tls_chain(layout: Layout, dns: DnsCache, leafs: int) -> Resource:
-    filters = [lua_filter(names.NAMES_LUA, "names"), *rule_filters(), *dns_filters(dns)]
-    manager = http_manager(names.INTERCEPT, layout, filters, "https", upgrades=("websocket",))
+def tls_chain(layout: Layout, dns: DnsCache, leafs: int, external: External | None = None) -> Resource:
+    filters = [lua_filter(names.NAMES_LUA, "names"), *rule_filters(external), *dns_filters(dns)]
+    manager = http_manager(names.INTERCEPT, layout, filters, "https", upgrades=("websocket",), external=external)
     certificates = [{"name": f"{LEAF}-{n}", "sds_config": layout.source(leaf_file(n))} for n in range(leafs)]
     tls = extension(
         "tls",
@@ -154,8 +155,9 @@ def tls_chain(layout: Layout, dns: DnsCache, leafs: int) -> Resource:
     }  # fmt: skip
 
 
-def http_chain(layout: Layout, dns: DnsCache) -> Resource:
-    manager = http_manager("plain", layout, [*rule_filters(), *dns_filters(dns)], "http", upgrades=("websocket",))
+def http_chain(layout: Layout, dns: DnsCache, external: External | None = None) -> Resource:
+    filters = [*rule_filters(external), *dns_filters(dns)]
+    manager = http_manager("plain", layout, filters, "http", upgrades=("websocket",), external=external)
     return {"name": "http", "filter_chain_match": {"application_protocols": ["http/1.0", "http/1.1", "h2c"]}, "filters": [manager]}
 
 
@@ -218,11 +220,11 @@ def to_shown_host(dns: DnsCache, cluster: str = names.TCP_CLUSTER) -> list[Resou
     return [dialled, resolve, proxy]
 
 
-def rule_filters() -> list[Resource]:
+def rule_filters(external: External | None = None) -> list[Resource]:
     """Off unless a route turns them on: an unused slot costs nothing."""
     kind = "envoy.extensions.filters.http.composite.v3.Composite"
     slots = [{**extension(names.slot(position), kind), "disabled": True} for position in range(names.SLOTS)]
-    return [query_filter(), tool_filter(), *slots]
+    return [query_filter(), tool_filter(), *slots, *(external_filters(external) if external else [])]
 
 
 def lua_filter(name: str, script: str) -> Resource:
@@ -279,7 +281,9 @@ def early_mutation() -> Resource:
     )
 
 
-def http_manager(table: str, layout: Layout, filters: Iterable[Resource], scheme: str, *, upgrades: Iterable[str]) -> Resource:
+def http_manager(
+    table: str, layout: Layout, filters: Iterable[Resource], scheme: str, *, upgrades: Iterable[str], external: External | None = None
+) -> Resource:
     """Envoy's edge guide, less what would change requests: no forwarded-for, no request id, no server header."""
     router = extension(HTTP + "router", "envoy.extensions.filters.http.router.v3.Router", suppress_envoy_headers=True)
     nobody = {"cidr_ranges": [{"address_prefix": "255.255.255.255", "prefix_len": 32}]}
@@ -289,8 +293,8 @@ def http_manager(table: str, layout: Layout, filters: Iterable[Resource], scheme
         stat_prefix=table,
         rds={"config_source": layout.source(f"rds-{table}.json"), "route_config_name": table},
         http_filters=[*filters, router],
-        access_log=http_access_log(layout, scheme),
-        local_reply_config=local_replies(),
+        access_log=http_access_log(layout, scheme, external),
+        local_reply_config=local_replies(external),
         early_header_mutation_extensions=[early_mutation()],
         scheme_header_transformation={"scheme_to_overwrite": scheme},
         upgrade_configs=[{"upgrade_type": upgrade} for upgrade in upgrades],

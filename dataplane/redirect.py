@@ -19,6 +19,7 @@ from dataplane import names
 from dataplane.access_log import file_log
 from dataplane.clusters import CLUSTER, MANY
 from dataplane.connections import OnMatch, by_name, by_transport, exact_map, public_address
+from dataplane.external import External
 from dataplane.interception import Handling, HostPlan
 from dataplane.listeners import HOUR, LISTENER, DnsCache, call, http_chain, inspectors, limits, tls_chain
 from dataplane.secrets import Layout
@@ -57,8 +58,10 @@ class Redirect:
     """Whether some address is refused by a rule: then nothing is dialled before the client's first byte was judged."""
 
 
-def redirect_listener(redirect: Redirect, hosts: Iterable[HostPlan], layout: Layout, dns: DnsCache, leafs: int) -> Resource:
-    found = chains(redirect, layout, dns, leafs)
+def redirect_listener(
+    redirect: Redirect, hosts: Iterable[HostPlan], layout: Layout, dns: DnsCache, leafs: int, external: External | None = None
+) -> Resource:
+    found = chains(redirect, layout, dns, leafs, external)
     return message(
         LISTENER, name=names.REDIRECT, **addresses(redirect), filter_chains=found,
         filter_chain_matcher=chain_matcher(redirect, hosts if leafs else ()),
@@ -83,8 +86,8 @@ def original_destination() -> Resource:
     return extension("envoy.filters.listener.original_dst", "envoy.extensions.filters.listener.original_dst.v3.OriginalDst")
 
 
-def chains(redirect: Redirect, layout: Layout, dns: DnsCache, leafs: int) -> list[Resource]:
-    clear = http_chain(layout, dns)
+def chains(redirect: Redirect, layout: Layout, dns: DnsCache, leafs: int, external: External | None = None) -> list[Resource]:
+    clear = http_chain(layout, dns, external)
     found = [
         chain(PASS, [shown_state(), judge("names", NAMES_FILE, layout), to_cluster(names.PASS, hold_back=True)]),
         chain(HTTP, clear["filters"]),
@@ -94,7 +97,7 @@ def chains(redirect: Redirect, layout: Layout, dns: DnsCache, leafs: int) -> lis
         found.append(chain(RAW, [judge("raw", RAW_FILE, layout), to_cluster(ORIGINAL_CLUSTER, hold_back=redirect.hold_back)]))
         found.append(chain(UNNAMED, [judge("addresses", ADDRESSES_FILE, layout), to_cluster(ORIGINAL_CLUSTER, hold_back=True)]))
     if leafs:
-        inside = tls_chain(layout, dns, leafs)
+        inside = tls_chain(layout, dns, leafs, external)
         ending = {key: inside[key] for key in ("transport_socket", "transport_socket_connect_timeout")}
         found.append({**chain(TLS, inside["filters"]), **ending})
         found.append({**chain(ADDRESS, [dialled_state(), *inside["filters"]]), **ending})

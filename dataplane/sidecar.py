@@ -22,11 +22,13 @@ from dataplane.compile import (
     credentials_read,
     discovery,
     dump,
+    external_files,
     route_files,
     secret_files,
     with_literals,
 )
 from dataplane.connections import Hosts, judge_addresses, judge_names
+from dataplane.external import External
 from dataplane.hosts import RuleIndex
 from dataplane.interception import Handling, HostPlan, name_decisions, passes_unread, refuses_unjudgeable
 from dataplane.listeners import DnsCache, shown_listener
@@ -63,6 +65,7 @@ class SidecarOptions:
     admin_socket: str = ADMIN_SOCKET
     dns: DnsCache = field(default_factory=lambda: DnsCache(refused=NOT_PUBLIC_RANGES))
     allowed: tuple[str, ...] = ()
+    external: External | None = None
 
 
 def compile_sidecar(plan: Plan, credentials: Mapping[SecretKeyRef, str], leafs: tuple[Pair, ...], options: SidecarOptions) -> Configuration:
@@ -71,12 +74,13 @@ def compile_sidecar(plan: Plan, credentials: Mapping[SecretKeyRef, str], leafs: 
     hosts = with_literals(plan, shared)
     files = {
         **secret_files(plan.selection, credentials, leafs),
+        **external_files(options.external),
         **{name: text for name, text in route_files(plan, credentials, shared).items() if name in used_tables(leafs)},
         **judge_files(plan, hosts),
     }
     subscribed = credentials_read(plan, credentials, options.layout)
     for variant, chosen in variants(options).items():
-        entry = redirect_listener(redirect(plan, hosts, chosen), hosts, chosen.layout, chosen.dns, len(leafs))
+        entry = redirect_listener(redirect(plan, hosts, chosen), hosts, chosen.layout, chosen.dns, len(leafs), chosen.external)
         files |= envoy_files([entry, shown_listener(chosen.layout, chosen.dns), *subscribed], chosen, variant, intercepting=bool(leafs))
     return Configuration(files=files, plan=plan)
 
@@ -106,7 +110,14 @@ def envoy_files(listeners: list[Resource], options: SidecarOptions, variant: str
 def shared_options(options: SidecarOptions) -> Options:
     """For the parts that both listeners share; the address is nobody's, since no proxy client is served."""
     literals = frozenset(text for text in options.allowed if "/" not in text)
-    return Options(layout=options.layout, address={}, admin_socket=options.admin_socket, dns=options.dns, allowed_literals=literals)
+    return Options(
+        layout=options.layout,
+        address={},
+        admin_socket=options.admin_socket,
+        dns=options.dns,
+        allowed_literals=literals,
+        external=options.external,
+    )
 
 
 def redirect(plan: Plan, hosts: list[HostPlan], options: SidecarOptions) -> Redirect:
@@ -141,4 +152,7 @@ def judge_files(plan: Plan, hosts: list[HostPlan]) -> dict[str, str]:
 def sidecar_clusters(options: SidecarOptions, *, intercepting: bool) -> list[Resource]:
     """Without interception nothing is dialled with TLS, and no roots are needed."""
     unused = {names.INTERCEPT} if intercepting else {names.INTERCEPT, names.TLS_CLUSTER, names.TLS_HTTP1_CLUSTER}
-    return [*(cluster for cluster in clusters(options.layout, options.dns) if cluster["name"] not in unused), original_cluster()]
+    return [
+        *(cluster for cluster in clusters(options.layout, options.dns, options.external) if cluster["name"] not in unused),
+        original_cluster(),
+    ]

@@ -6,6 +6,7 @@ policy's denial is one more condition at its rule's place. Envoy's own MCP filte
 whose Accept header asks for an event stream, so an agent that leaves that out would pass unjudged (see docs/decisions).
 """
 
+from collections.abc import Mapping
 from importlib.resources import files
 
 from dataplane import names, refusals
@@ -28,7 +29,7 @@ def tool_denied(number: int) -> Predicate:
     return header(f"{names.TOOL_HEADER}{number}", exact="deny")
 
 
-def pending(host_rules: list[HostRule], scheme: str, judged: dict[str, int]) -> Entry:
+def pending(host_rules: list[HostRule], scheme: str, judged: Mapping[str, int]) -> Entry:
     """The route of requests whose body has yet to be read. It never forwards: the filter has the route chosen anew."""
     tool_rules = [host_rule for host_rule in host_rules if host_rule.rule.id in judged]
     asked = any_of(rule_condition(host_rule, scheme) for host_rule in tool_rules)
