@@ -112,7 +112,7 @@ def test_after_three_hours_it_is_gone() -> None:
     talk(said)
 
 
-@pytest.mark.parametrize(("life", "good", "gone"), [(3600.0, 3200.0, 3570.0), (100.0, 70.0, 80.0), (10.0, 7.0, 8.0)])
+@pytest.mark.parametrize(("life", "good", "gone"), [(3600.0, 3569.0, 3570.0), (100.0, 79.0, 80.0), (10.0, 7.9, 8.0)])
 def test_an_answer_is_gone_a_little_before_the_provider_says(life: float, good: float, gone: float) -> None:
     """30 s before, but never more than a fifth of its life."""
 

@@ -18,7 +18,7 @@ NAMES = ["a", "b", "c", "d", "e", ""]
 SAYS = st.builds(Says, life=st.sampled_from([None, 1.0, 10.0, 60.0, 200.0])) | st.builds(
     Says, failure=st.sampled_from([Failure.STATUS, Failure.TIMEOUT])
 )
-WAITS = st.sampled_from([0.0, 0.1, 0.9, 1.0, 5.0, 8.0, 10.0, 30.0, 80.0, 91.0, 100.0])
+WAITS = st.sampled_from([0.0, 0.1, 0.9, 1.0, 5.0, 7.7, 8.0, 10.0, 30.0, 80.0, 91.0, 100.0])
 
 
 @dataclass
