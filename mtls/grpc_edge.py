@@ -89,9 +89,9 @@ class SpiffeInterceptor(aio.ServerInterceptor):  # type: ignore[misc] # grpcio h
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any]:
+    ) -> grpc.RpcMethodHandler:
         handler = await continuation(handler_call_details)
         return handler and _wrapped(handler, self._admit)
 
