@@ -89,7 +89,8 @@ class Relay:
         head = await self._ask(asked, message)
         asked.code = head.status_code
         await self._client.send(head)
-        if asked.verb == "watch" and dict(head.headers).get(b"content-type", b"").startswith(b"application/json"):
+        # A watch that is refused has a body as any other answer, which does not end with a line.
+        if asked.verb == "watch" and asked.code == 200 and dict(head.headers).get(b"content-type", b"").startswith(b"application/json"):
             await self._follow(asked)
         else:
             async for part in self._server.body():

@@ -25,7 +25,11 @@ def wrong(place: Place) -> list[str]:
         selecting = [raw for raw in kinds["profile"].values() if selects(raw, template)]
         found += wrong_secret(name, template, kinds["secret"], selecting)
     found += [f"orphan {each}" for each in orphans(kinds)]
-    return found + [text for raw in kinds["profile"].values() for text in wrong_status(raw)]
+    for raw in kinds["profile"].values():
+        used = any(selects(raw, template) for template in kinds["template"].values())
+        missing = [name for name in credentials([raw]) if used and name not in kinds["secret"]]
+        found += wrong_status(raw, resolved=not missing)
+    return found
 
 
 def wrong_label(name: str, template: Raw) -> list[str]:
@@ -72,12 +76,13 @@ def withdrawn(text: str, current: str | None) -> bool:
     return any(value != current for value in VALUE.findall(text))
 
 
-def wrong_status(profile: Raw) -> list[str]:
+def wrong_status(profile: Raw, *, resolved: bool) -> list[str]:
     name, conditions = profile["metadata"]["name"], (profile.get("status") or {}).get("conditions", [])
     if not conditions:
         return [f"profile {name} has no status"]
     late = [each["type"] for each in conditions if each["observedGeneration"] != profile["metadata"]["generation"]]
     undone = [each["reason"] for each in conditions if each["type"] == "Programmed" and each["status"] != "True"]
+    undone += [each["reason"] for each in conditions if each["type"] == "ResolvedRefs" and each["status"] != str(resolved)]
     return [f"profile {name}: late {late}, undone {undone}"] if late or undone else []
 
 

@@ -87,6 +87,9 @@ class Place:
         return {(kind, raw["metadata"]["name"]): raw["metadata"]["resourceVersion"] for kind in WATCHED for raw in self.list(kind)}
 
     def end(self) -> None:
+        """A namespace takes its time; what a controller would do in it goes first."""
+        for kind in ("template", "profile"):
+            self.http.delete(self.path(kind))
         self.http.delete(f"/api/v1/namespaces/{self.namespace}")
 
     def path(self, kind: str, name: str = "") -> str:

@@ -63,10 +63,12 @@ def test_without_rules_it_is_not_there(client, faults, breakable):
     assert create(client, "plain").status_code == 201
     assert client.get(f"{PLACE}/plain").json()["metadata"]["name"] == "plain"
     assert client.get("/api/v1/namespaces/default/secrets").status_code == 403
+    assert client.get("/api/v1/namespaces/default/secrets", params={"watch": "1"}).json()["reason"] == "Forbidden"
     assert [(each.verb, each.resource, each.name, each.code) for each in faults.asked()] == [
         ("create", "configmaps", "", 201),
         ("get", "configmaps", "plain", 200),
         ("list", "secrets", "", 403),
+        ("watch", "secrets", "", 403),
     ]
     until(lambda: all(each.user_agent == "the-test" and each.forwarded and each.ended > each.began for each in faults.asked()))
 

@@ -1,0 +1,388 @@
+"""Named faults, each with what must hold while it lasts, how soon after its end all is as it should be, and how much was asked meanwhile.
+
+One controller with all rights of its kustomization and a Lease, by way of the fault proxy, for a place whose days are bad and another
+whose are not. After each fault a fresh `--once` agrees: it writes nothing.
+"""
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from e2e.cluster.control_plane import ControlPlane
+from e2e.cluster.faults import Asked, Cut, CutLine, Delay, FaultProxy, Hang, Insert, Rule, Status, Truncate, Twice
+from e2e.kubernetes.controller_process import until
+from e2e.kubernetes.faults import laws
+from e2e.kubernetes.faults.operator import Operator, operator, second_opinion
+from e2e.kubernetes.faults.place import Place, Raw, secret, values
+from unit_tests.controller.raw_objects import profile, rule, template
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
+
+SOON = 30.0
+"""Law 5: as it should be within so long after the last fault."""
+CALM = 3.0
+"""As soon as that where nothing is wrong."""
+
+
+LOG_SHOWN = 6000
+
+
+@dataclass(slots=True, kw_only=True)
+class Scene:
+    """`bad` is where the fault strikes, `well` another namespace that must not notice."""
+
+    ground: ControlPlane
+    faults: FaultProxy
+    operator: Operator
+    bad: Place
+    well: Place
+    logs: Path
+    edits: int = 0
+
+    def settled(self, within: float = SOON) -> float:
+        """Seconds until all is as it should be; by then nothing was written that is not ours, and `--once` has nothing to add."""
+        began = time.monotonic()
+        for place in (self.bad, self.well):
+            until(lambda at=place: not wrong(at), lambda at=place: f"settled: {wrong(at)}", within - (time.monotonic() - began))
+        took = time.monotonic() - began
+        assert laws.outside(self.faults.asked()) == []
+        before = self.versions()
+        assert second_opinion(self.ground, self.logs / f"once-{self.edits}-{time.monotonic_ns()}.log") == 0
+        assert self.versions() == before, "a fresh process found something to do"
+        assert "Traceback" not in self.operator.said(), self.operator.said()
+        return took
+
+    def versions(self) -> list[dict[tuple[str, str], str]]:
+        return [self.bad.versions(), self.well.versions()]
+
+    def edit(self, place: Place) -> None:
+        """All that people change: a rule, a credential, a template."""
+        self.edits += 1
+        place.apply(*people(self.edits))
+
+    def others_go_on(self) -> float:
+        """Seconds until an edit where nothing is wrong is everywhere that it should be."""
+        self.edit(self.well)
+        began = time.monotonic()
+        until(lambda: not wrong(self.well), lambda: f"others go on: {wrong(self.well)}", CALM)
+        return time.monotonic() - began
+
+    def asked(self, since: float, **wanted: str) -> list[Asked]:
+        return [each for each in self.faults.asked(**wanted) if each.began >= since]
+
+
+def people(number: int) -> list[Raw]:
+    token = {"credentialRef": {"secret": {"name": "key"}}, "apiKey": {"valueTemplate": "Bearer {{ .Token }}"}}
+    rules = [rule("key", f"n{number}.example.com", tokenTransformation=token), rule("paths", f"p{number}.example.com")]
+    ports = [{"ports": [{"port": 1000 + number, "protocol": "TCP"}]}]
+    return [
+        template("agent", networkPolicy={"egress": ports}),
+        template("plain", labels={"app": "plain"}),
+        profile("keys", rules=rules),
+        secret("key", apiKey=f"value-{number}-end"),
+    ]
+
+
+def wrong(place: Place) -> list[str]:
+    """As the laws have it; what cannot be asked is not as it should be."""
+    try:
+        return laws.wrong(place)
+    except httpx.HTTPError as error:
+        return [type(error).__name__]
+
+
+@pytest.fixture
+def scene(ground: ControlPlane, faults: FaultProxy, place: Place, tmp_path: Path) -> Iterator[Scene]:
+    well = Place.make(ground)
+    with operator(ground, faults, tmp_path, "controller") as found:
+        made = Scene(ground=ground, faults=faults, operator=found, bad=place, well=well, logs=tmp_path)
+        for each in (place, well):
+            made.edit(each)
+        made.settled()
+        faults.forget()
+        yield made
+        faults.clear()
+        sys.stdout.write(found.said()[-LOG_SHOWN:])  # pytest shows it where a test fails
+    well.end()
+
+
+def ca(place: Place) -> str:
+    found = place.get("secret", "agent-egress")
+    return values(found)["ca.crt"] if found else ""
+
+
+def test_the_api_server_is_killed_and_comes_back(scene: Scene):
+    """F1. At most one list of each kind, and no write that an edit does not explain."""
+    first, began = ca(scene.bad), time.monotonic()
+    scene.ground.stop("apiserver", grace=0)
+    time.sleep(2)
+    scene.ground.start("apiserver")
+    scene.edit(scene.bad)
+    took = scene.settled()
+    lists = [(each.resource, each.namespace) for each in scene.asked(began, verb="list") if each.code == 200]
+    assert len(lists) == len(set(lists)), lists
+    written = [each for each in scene.asked(began) if each.writes and each.forwarded and each.resource not in ("leases", "events")]
+    assert len(written) <= 8, written
+    assert ca(scene.bad) == first
+    assert took < SOON
+
+
+def test_etcd_forgets_its_history_while_nobody_is_there(scene: Scene):
+    """F2. A watch from a version that is no longer known is a new list, and what was deleted meanwhile is noticed."""
+    began = time.monotonic()
+    scene.faults.refuse()
+    scene.bad.delete("policy", "agent-network-policy")
+    scene.edit(scene.bad)
+    scene.ground.compact()
+    scene.ground.restart("apiserver", grace=0)
+    scene.faults.clear()
+    scene.settled()
+    lists = [(each.resource, each.namespace) for each in scene.asked(began, verb="list") if each.code == 200]
+    assert ("networkpolicies", "") in lists
+    assert len(lists) == len(set(lists)), lists
+
+
+def test_watches_that_are_cut_go_on_where_they_were(scene: Scene):
+    """F4. Without a list."""
+    for _ in range(3):
+        scene.faults.cut_watches()
+        scene.edit(scene.bad)
+        time.sleep(1)
+    scene.settled()
+    assert scene.faults.asked(verb="list") == []
+
+
+@pytest.mark.parametrize(
+    "action", [Insert(b"{garbage"), Insert(b'{"type": "SING", "object": {}}'), Insert(b'"' + b"x" * (3 << 20) + b'"'), Twice(), CutLine()]
+)
+def test_lines_of_watches_that_make_no_sense(scene: Scene, action):
+    """F4."""
+    scene.faults.add(Rule(verb="watch", action=action, times=12))
+    scene.edit(scene.bad)
+    scene.settled()
+    assert len(scene.faults.asked(verb="list,watch")) <= 40
+
+
+BUSY = Status(429, "TooManyRequests", retry_after=2)
+
+
+def test_a_write_that_is_put_off_is_not_tried_before(scene: Scene):
+    """F5. No attempt before Retry-After has passed, whatever is edited meanwhile; others' objects are not held up."""
+    scene.faults.add(Rule(resource="secrets", verb="patch", namespace=scene.bad.namespace, action=BUSY, times=2))
+    scene.edit(scene.bad)
+    scene.others_go_on()
+    scene.edit(scene.bad)
+    scene.settled()
+    assert apart(scene.faults.asked(resource="secrets", verb="patch", namespace=scene.bad.namespace)[:3], 2)
+
+
+def test_a_watch_that_is_put_off_is_not_tried_before_and_nothing_is_listed(scene: Scene):
+    """F5."""
+    watching = scene.faults.add(Rule(resource="networkpolicies", verb="watch", action=BUSY, times=2))
+    scene.faults.cut_watches(resource="networkpolicies")
+    scene.edit(scene.bad)
+    scene.settled()
+    assert watching.hits == 2
+    assert apart(scene.faults.asked(resource="networkpolicies", verb="watch")[:3], 2)
+    assert scene.faults.asked(verb="list") == []
+
+
+def apart(asked: list[Asked], seconds: float) -> bool:
+    moments = [each.began for each in asked]
+    return len(moments) == 3 and all(later - earlier >= seconds for earlier, later in pairwise(moments))
+
+
+def lasting(scene: Scene, seconds: float) -> float:
+    """So long an edit each second; how many calls a second there were of the controller, those for its Lease left out."""
+    began = time.monotonic()
+    while time.monotonic() < began + seconds:
+        scene.edit(scene.bad)
+        time.sleep(1)
+    asked = [each for each in scene.asked(began) if each.resource != "leases"]
+    return len(asked) / seconds
+
+
+def test_half_of_all_calls_fail(scene: Scene):
+    """F6. A place with an edit a second: some calls for each, and some more for those that failed."""
+    scene.faults.add(Rule(action=Status(500, "InternalError"), chance=0.5))
+    rate = lasting(scene, 12)
+    scene.faults.clear()
+    scene.settled()
+    assert rate <= 25
+
+
+def test_every_call_is_slow(scene: Scene):
+    """F7."""
+    scene.faults.add(Rule(action=Delay(1.5)))
+    lasting(scene, 8)
+    scene.faults.clear()
+    scene.settled()
+
+
+def test_calls_that_are_never_answered_are_given_up_and_hold_up_nobody_else(scene: Scene):
+    """F7."""
+    hung = scene.faults.add(Rule(verb="create,patch,get", namespace=scene.bad.namespace, action=Hang()))
+    scene.edit(scene.bad)
+    end = time.monotonic() + 12
+    while time.monotonic() < end:
+        scene.others_go_on()
+    ended = [each for each in scene.faults.asked(namespace=scene.bad.namespace) if each.fault == "Hang" and each.ended]
+    assert hung.hits >= 2
+    assert max(each.ended - each.began for each in ended) <= 6
+    scene.faults.clear()
+    scene.settled()
+
+
+LOST = [
+    ("create", "networkpolicies", ""),
+    ("create", "secrets", ""),
+    ("patch", "sandboxtemplates", ""),
+    ("patch", "networkpolicies", ""),
+    ("patch", "secrets", ""),
+    ("patch", "securityprofiles", "status"),
+    ("delete", "networkpolicies", ""),
+    ("delete", "secrets", ""),
+]
+
+
+@pytest.mark.parametrize("action", [Cut(committed=True), Cut(), Truncate(20)], ids=["after it was done", "before", "in its answer"])
+def test_the_answer_to_each_kind_of_write_is_lost(scene: Scene, action):
+    """F13. Nothing is made twice, the CA is made once, and nothing is left behind."""
+    armed = [scene.faults.add(Rule(verb=verb, resource=what, subresource=sub, action=action, times=1)) for verb, what, sub in LOST]
+    place = scene.bad
+    token = {"credentialRef": {"secret": {"name": "key"}}, "apiKey": {"valueTemplate": "{{ .Token }}"}}
+    place.apply(template("new", labels={"app": "new"}), profile("new", labels={"app": "new"}, rules=[rule("r", tokenTransformation=token)]))
+    made = until(lambda: place.get("secret", "new-egress"), "the Secret")
+    scene.edit(place)
+    scene.settled()
+    assert values(place.get("secret", "new-egress") or {})["ca.crt"] == values(made)["ca.crt"]
+    place.apply(template("new", labels={"app": "new"}, networkPolicyManagement="Unmanaged"))
+    place.delete("profile", "new")
+    scene.settled()
+    assert [each.hits for each in armed] == [1] * len(armed)
+
+
+def test_rights_to_a_namespaces_secrets_are_withdrawn_and_given_back(scene: Scene):
+    """F9. Its NetworkPolicies and all others go on; what is said of its profiles names the lack."""
+    scene.bad.delete("binding", "groyne")
+    scene.faults.cut_watches(resource="secrets")
+    scene.edit(scene.bad)
+    scene.others_go_on()
+    until(lambda: "NamespaceNotOptedIn" in reasons(scene.bad), lambda: f"it is said: {reasons(scene.bad)}")
+    assert not [text for text in wrong(scene.bad) if "policy" in text]
+    began = time.monotonic()
+    time.sleep(5)
+    assert len([each for each in scene.asked(began) if each.resource != "leases"]) <= 15
+    scene.bad.bind()
+    scene.settled()
+
+
+def reasons(place: Place) -> set[str]:
+    return {each["reason"] for raw in place.list("profile") for each in raw.get("status", {}).get("conditions", [])}
+
+
+def test_the_right_to_one_kind_is_withdrawn(scene: Scene):
+    """F9. NetworkPolicies are refused in every way; Secrets and statuses go on."""
+    scene.faults.add(Rule(resource="networkpolicies", action=Status(403, "Forbidden")))
+    scene.faults.cut_watches(resource="networkpolicies")
+    scene.edit(scene.bad)
+    until(lambda: not [text for text in wrong(scene.bad) if "secret" in text], "Secrets go on")
+    scene.faults.clear()
+    scene.settled()
+
+
+def test_what_somebody_deletes_by_hand_is_made_again(scene: Scene):
+    place = scene.bad
+    for _ in range(3):
+        for kind, name in (("policy", "agent-network-policy"), ("policy", "plain-network-policy"), ("secret", "agent-egress")):
+            place.delete(kind, name)
+    scene.settled()
+
+
+def test_a_namespace_that_takes_long_to_end(scene: Scene):
+    """What cannot be made there is not tried in haste, and others go on."""
+    held = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "held"}}
+    scene.bad.ask("POST", scene.bad.path("configmap"), {**held, "metadata": {"name": "held", "finalizers": ["example.com/held"]}})
+    finalised = {"metadata": {"finalizers": ["example.com/held"]}}
+    scene.bad.patch("template", "agent", finalised)
+    scene.bad.patch("profile", "keys", finalised)
+    scene.bad.end()
+    time.sleep(2)
+    began = time.monotonic()
+    for _ in range(3):
+        scene.others_go_on()
+        time.sleep(2)
+    asked = list(scene.asked(began, namespace=scene.bad.namespace))
+    for kind, name in (("configmap", "held"), ("template", "agent"), ("profile", "keys")):
+        scene.bad.patch(kind, name, {"metadata": {"finalizers": None}})
+    assert len(asked) <= 15, asked
+    assert "Traceback" not in scene.operator.said()
+
+
+@contextmanager
+def another_writer(place: Place, write: Callable[[int], Any], rate: float = 50) -> Iterator[None]:
+    """Who writes so many times a second."""
+    over = threading.Event()
+
+    def work() -> None:
+        number = 0
+        while not over.wait(1 / rate):
+            number += 1
+            write(number)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_another_writer_is_always_quicker(scene: Scene):
+    """F8. Two writes of an object a second at most."""
+    place = scene.bad
+
+    def bump(number: int) -> None:
+        note = {"metadata": {"annotations": {"theirs": str(number)}}}
+        kind, name = (("secret", "agent-egress"), ("policy", "agent-network-policy"), ("profile", "keys"))[number % 3]
+        place.patch(kind, name, note)
+
+    with another_writer(place, bump, rate=150):
+        lasting(scene, 8)
+    took = scene.settled()
+    assert took <= 5
+    assert per_second(scene, place) <= 2.5
+
+
+def test_another_controller_undoes_what_ours_writes(scene: Scene):
+    """F8. Two writes of an object a second at most, and an Event that names the object."""
+    place = scene.bad
+
+    def undo(_: int) -> None:
+        place.patch("policy", "agent-network-policy", {"spec": {"egress": [{}]}}, fieldManager="other")
+
+    with another_writer(place, undo, rate=20):
+        time.sleep(12)
+        until(lambda: "Contested" in {each["reason"] for each in place.list("event")}, "it is said", 10)
+    took = scene.settled()
+    assert took <= 5
+    assert per_second(scene, place) <= 2.5
+
+
+def per_second(scene: Scene, place: Place) -> float:
+    """Writes of the object that was written most often."""
+    calls = [each for each in scene.faults.asked(namespace=place.namespace) if each.writes and each.resource != "events"]
+    spans: dict[tuple[str, str, str], list[float]] = {}
+    for each in calls:
+        spans.setdefault((each.resource, each.subresource, each.name), []).append(each.began)
+    return max(len(found) / max(found[-1] - found[0], 2) for found in spans.values())
