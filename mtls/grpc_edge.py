@@ -8,22 +8,18 @@ grpcio's binding knows no lowest version of TLS: where both sides can, it is 1.3
 """
 
 import inspect
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any
 
 import grpc
-from cryptography import x509
 from grpc import aio
 
-from mtls.identity import IdentityError, Purpose, Refusal, check_validity, parse_peer, verify
+from mtls.callers import Callers
+from mtls.identity import IdentityError
 from mtls.keeper import Keeper, require_authorities
 from mtls.material import Material
 from mtls.spiffe import Peers, SpiffeId
-
-REMEMBERED = 4096
-"""Certificates of peers: one for each proxy, exchanged every hour or so."""
 
 _caller: ContextVar[SpiffeId | None] = ContextVar("caller", default=None)
 
@@ -55,36 +51,10 @@ def _configuration(material: Material) -> grpc.ServerCertificateConfiguration:
     return grpc.ssl_server_certificate_configuration(pairs, root_certificates=material.authorities_pem)
 
 
-class Callers:
-    """A call's authentication context in, its caller's id out. A certificate is read once, its time looked at for each call."""
-
-    def __init__(self, keeper: Keeper, peers: Peers) -> None:
-        self._keeper = keeper
-        self._peers = peers
-        self._known: OrderedDict[bytes, tuple[x509.Certificate, SpiffeId]] = OrderedDict()
-
-    def identify(self, authentication: Mapping[str, Any]) -> SpiffeId:
-        """Raises IdentityError."""
-        pem = next(iter(authentication.get("x509_pem_cert") or ()), None)
-        if pem is None:
-            raise IdentityError(Refusal.NO_CERTIFICATE, "it has shown no certificate")
-        if known := self._known.get(pem):
-            check_validity(known[0], self._keeper.now())
-            self._known.move_to_end(pem)
-            return known[1]
-        certificate = parse_peer(pem, pem=True)
-        found = verify(certificate, peers=self._peers, purpose=Purpose.CLIENT, now=self._keeper.now())
-        self._known[pem] = certificate, found
-        if len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
-        return found
-
-
 class SpiffeInterceptor(aio.ServerInterceptor):  # type: ignore[misc] # grpcio has no types
     """Calls by anybody else than `peers` end with PERMISSION_DENIED, before their handler has seen anything of them."""
 
     def __init__(self, keeper: Keeper, peers: Peers) -> None:
-        self._keeper = keeper
         self._callers = Callers(keeper, peers)
 
     async def intercept_service(
@@ -97,9 +67,8 @@ class SpiffeInterceptor(aio.ServerInterceptor):  # type: ignore[misc] # grpcio h
 
     async def _admit(self, context: Any) -> None:
         try:
-            found = self._callers.identify(context.auth_context())
-        except IdentityError as error:
-            self._keeper.refused(error)
+            found = self._callers.identify(next(iter(context.auth_context().get("x509_pem_cert") or ()), None))
+        except IdentityError:
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, "the caller's certificate is not one that may call here")
             raise
         _caller.set(found)

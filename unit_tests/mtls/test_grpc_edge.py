@@ -12,8 +12,8 @@ from grpc import aio
 from prometheus_client import CollectorRegistry
 
 from mtls.files import ConfigurationError
-from mtls.grpc_edge import Callers, SpiffeInterceptor, caller, server_credentials
-from mtls.identity import IdentityError, Refusal
+from mtls.grpc_edge import SpiffeInterceptor, caller, server_credentials
+from mtls.identity import Refusal
 from mtls.keeper import Keeper
 from mtls.metrics import TlsMetrics
 from mtls.spiffe import Peers
@@ -211,20 +211,6 @@ def test_an_unknown_method_stays_unknown(bench):
             return caught.value.code()
 
     assert asyncio.run(scenario()) is grpc.StatusCode.UNIMPLEMENTED
-
-
-def test_a_connection_that_says_nothing_of_its_peer_is_nobodys(bench):
-    with pytest.raises(IdentityError) as caught:
-        Callers(bench.keeper, PEERS).identify({})
-    assert caught.value.reason is Refusal.NO_CERTIFICATE
-
-
-def test_callers_are_remembered_so_many_at_most(bench, monkeypatch):
-    monkeypatch.setattr("mtls.grpc_edge.REMEMBERED", 2)
-    callers = Callers(bench.keeper, PEERS)
-    for _ in range(4):
-        callers.identify({"x509_pem_cert": [pem(leaf(ROOT, CLIENT).certificate)]})
-    assert len(callers._known) == 2
 
 
 def test_without_a_bundle_there_are_no_credentials(tmp_path):
