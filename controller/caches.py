@@ -8,7 +8,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from controller.compile.hashes import HASH_LABEL
+from policy.template_hashes import HASH_LABEL
 from controller.kinds import GLOBAL_PROFILES, NAMESPACES, NETWORK_POLICIES, NODES, PODS, PROFILES, SECRETS, SERVICE_CIDRS, TEMPLATES
 from controller.nudger import PODS_BY_HASH, pods_by_hash
 from controller.settings import Settings

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from controller.compile.hashes import HASH_LABEL, name_hash
+from policy.template_hashes import HASH_LABEL, name_hash
 from controller.compile.secret import CONTENT_HASH, SUFFIX
 from controller.kinds import PODS
 from controller.secret_reader import SecretReader

@@ -5,8 +5,8 @@ A template that cannot be read keeps the identity that it had: what its pods car
 
 from dataclasses import dataclass, field
 
-from controller.compile.hashes import collisions, name_hash
-from controller.compile.identity import template_identity
+from policy.template_hashes import collisions, name_hash
+from policy.template_identity import template_identity
 from crds import parse
 from crds.problem import Problem
 from crds.sandbox_template import SandboxTemplate

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from controller.compile import groyne_policy, network_policy, secret
-from controller.compile.hashes import HASH_LABEL, name_hash
-from controller.compile.identity import template_identity
+from policy.template_hashes import HASH_LABEL, name_hash
+from policy.template_identity import template_identity
 from controller.compile.material import read_before
 from controller.compile.output import Manifest
 from controller.compile.secret import CONTENT_HASH, size_problem

@@ -6,7 +6,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from controller.compile.identity import template_identity
+from policy.template_identity import template_identity
 from controller.compile.template import passthrough
 from crds import Problem
 from dataplane.compile import Plan, make_plan

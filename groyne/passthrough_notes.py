@@ -6,7 +6,7 @@ counts there is `dataplane.interception`'s to decide.
 
 from collections.abc import Iterable, Iterator
 
-from controller.compile.identity import template_identity
+from policy.template_identity import template_identity
 from controller.compile.template import passthrough
 from crds import Problem
 from crds.annotations import PASSTHROUGH_DOMAINS

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from controller.compile.identity import namespace_of
+from policy.template_identity import namespace_of
 from controller.compile.template import select
 from crds import SandboxTemplate
 from crds.annotations import read as read_annotations

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from controller.compile.hashes import collisions
-from controller.compile.identity import namespace_of
+from policy.template_hashes import collisions
+from policy.template_identity import namespace_of
 from controller.compile.output import Manifest
 from controller.compile.secret import CONTENT_HASH, UnifiedSecret
 from controller.compile.template import Cluster, TemplateOutput, compile_template, select

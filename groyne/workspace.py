@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from controller.compile.identity import template_identity
+from policy.template_identity import template_identity
 from controller.compile.template import passthrough
 from crds import Problem, SandboxTemplate
 from dataplane.compile import make_plan

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from ipaddress import ip_network
 
 from controller.compile.exclusions import internet_peers
-from controller.compile.hashes import pod_selector
+from policy.template_hashes import pod_selector
 from controller.compile.output import Manifest, Output, metadata, name_too_long
 from crds.problem import Problem
 from crds.sandbox_template import IPBlock, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec, SandboxTemplate

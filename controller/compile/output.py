@@ -6,7 +6,7 @@ Owner, labels and names of the objects that belong to a template stand here, bec
 from dataclasses import dataclass
 from typing import Any
 
-from controller.compile.identity import namespace_of
+from policy.template_identity import namespace_of
 from crds.problem import Problem
 from crds.sandbox_template import GROUP, SandboxTemplate
 

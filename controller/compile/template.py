@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from controller.compile.groyne_policy import ENDPOINTS, Endpoint, Service, groyne_policy, needed_services
-from controller.compile.identity import template_identity
+from policy.template_identity import template_identity
 from controller.compile.material import NOTHING_BEFORE, Before, material
 from controller.compile.network_policy import network_policy
 from controller.compile.output import Manifest

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from controller.compile.hashes import HASH_LABEL, name_hash
+from policy.template_hashes import HASH_LABEL, name_hash
 from e2e.cluster import Cluster
 from e2e.kubernetes.controller_process import Replica, install, running, until
 from e2e.kubernetes.team import Team, data, events

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from controller.compile.hashes import HASH_LABEL, name_hash
+from policy.template_hashes import HASH_LABEL, name_hash
 from e2e.cluster import ControlPlane
 from e2e.cluster.audit import Call
 from e2e.cluster.rights import Right, granted

@@ -36,7 +36,7 @@ def test_a_removed_template_is_selected_no_more():
 def test_templates_of_one_hash_are_told_of_each_other(monkeypatch):
     """The hash has 32 bits; here it has none."""
     monkeypatch.setattr("controller.template_book.name_hash", lambda name: "00000000")
-    monkeypatch.setattr("controller.compile.hashes.name_hash", lambda name: "00000000")
+    monkeypatch.setattr("policy.template_hashes.name_hash", lambda name: "00000000")
     book = TemplateBook()
     assert book.put(template("one")) == frozenset()
     assert book.put(template("two")) == {Key("team-a", "one")}

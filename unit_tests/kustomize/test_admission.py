@@ -7,7 +7,7 @@ import re
 import pytest
 
 from controller.compile import groyne_policy, network_policy, secret
-from controller.compile.hashes import HASH_LABEL
+from policy.template_hashes import HASH_LABEL
 from controller.compile.output import LABELS
 from controller.nudger import REVISION
 from unit_tests.kustomize.rendered import ACCOUNT, OVERLAYS, Objects, composed, overlay, rules

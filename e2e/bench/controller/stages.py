@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from controller.compile.hashes import HASH_LABEL
+from policy.template_hashes import HASH_LABEL
 from controller.kinds import PROFILES
 from controller.settings import Settings
 from e2e.bench.controller.cases import NAMESPACE, Case, profile_of

@@ -7,7 +7,7 @@ then writes nothing; this says what no program has to be believed for.
 import re
 from collections.abc import Iterable
 
-from controller.compile.hashes import HASH_LABEL, name_hash
+from policy.template_hashes import HASH_LABEL, name_hash
 from e2e.cluster.faults import Asked
 from e2e.kubernetes.faults.place import Place, Raw, values
 

@@ -4,9 +4,9 @@ Labels are those that the template gives its pods, plus the hash of its name tha
 pod. Labels with a reserved prefix never reach a pod from a template, so a profile that selects them selects nothing here.
 """
 
-from controller.compile.hashes import HASH_LABEL, name_hash
 from crds.sandbox_template import SandboxTemplate
 from policy.program import Identity
+from policy.template_hashes import HASH_LABEL, name_hash
 
 DEFAULT_NAMESPACE = "default"
 RESERVED_PREFIXES = ("agents.x-k8s.io/", "extensions.agents.x-k8s.io/")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller.compile.hashes import HASH_LABEL, collisions, name_hash, pod_selector
+from policy.template_hashes import HASH_LABEL, collisions, name_hash, pod_selector
 
 
 @pytest.mark.parametrize(

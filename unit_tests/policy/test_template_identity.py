@@ -1,7 +1,7 @@
 """Profiles select a template's pods by the labels that those really carry."""
 
-from controller.compile.hashes import HASH_LABEL
-from controller.compile.identity import template_identity
+from policy.template_hashes import HASH_LABEL
+from policy.template_identity import template_identity
 from unit_tests.controller.compile.build import block, profile, program, raw_template, read_template, template
 
 
