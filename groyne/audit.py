@@ -15,7 +15,9 @@ from typing import Any, TextIO
 Line = Mapping[str, Any]
 
 
-NOT_SENT = frozenset({"AddressRefused", "CredentialUnavailable", "HostMismatch", "MalformedRequest", "UpgradeRefused"})
+NOT_SENT = frozenset(
+    {"AddressRefused", "CredentialUnavailable", "ExtProcUnavailable", "HostMismatch", "MalformedRequest", "UpgradeRefused"}
+)
 """Groyne's own refusals that Envoy only finds after it chose a route."""
 
 
@@ -60,6 +62,9 @@ def record_of(line: Line, credentials: Mapping[str, str]) -> Record | None:
     verdict, *parts = route(line)
     if verdict == "tunnel" and line.get("status") == 200:
         return None
+    engine = "extproc" if verdict == "extproc" else "native"
+    if engine == "extproc":
+        verdict, *parts = decided(line)
     acted = actions(line)
     reason = parts[-1] if verdict in ("refused", "blocked") and parts else failure(line)
     if reason in NOT_SENT:
@@ -80,6 +85,7 @@ def record_of(line: Line, credentials: Mapping[str, str]) -> Record | None:
         reason=reason,
         request_id=str(line.get("id") or ""),
         milliseconds=int(line.get("ms") or 0),
+        engine=engine,
     )
 
 
@@ -155,28 +161,46 @@ def unrouted(line: Line) -> str:
     return "RequestTooLarge" if "too_large" in details or "too_many" in details else "MalformedRequest"
 
 
+def decided(line: Line) -> list[str]:
+    """What ext-proc said of its decision, as a route of Envoy's own would say it. It may have ended before it said anything."""
+    told = line.get("decided")
+    told = told if isinstance(told, dict) else {}
+    verdict, rule, reason = (str(told.get(key) or "") for key in ("verdict", "rule", "reason"))
+    if verdict == "blocked":
+        return ["blocked" if rule else "refused", *filter(None, (rule,)), reason]
+    return [verdict or "refused", *([rule] if verdict == "bypassed" else [] if verdict else [failure(line)])]
+
+
 def actions(line: Line) -> list[tuple[str, str]]:
-    try:
-        acted = json.loads(str(line.get("acted") or "{}"))
-    except ValueError:
-        return []
-    if not isinstance(acted, dict):
-        return []
+    told = line.get("decided")
+    acted = {"extproc": told.get("acted") or ""} if isinstance(told, dict) else unquoted(line.get("acted"))
     lines = (each for name in acted.values() for each in str(name).split("\n"))
     return [(kind, rule) for kind, _, rule in (each.partition(":") for each in lines) if rule]
+
+
+def unquoted(acted: object) -> Mapping[str, object]:
+    try:
+        found = json.loads(str(acted or "{}"))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def outcome(verdict: str, acted: list[tuple[str, str]]) -> str:
     match verdict:
         case "blocked" | "refused":
             return "blocked"
-        case "bypassed":
-            return "bypassed"
+        case "bypassed" | "mutated" | "passthrough":
+            return verdict
         case _:
             return "mutated" if acted else "passthrough"
 
 
 FAILURES = (
+    ("ext_proc_error", "ExtProcUnavailable"),
+    ("rbac_access_denied", "ExtProcUnavailable"),
+    ("header_mutation_", "ExtProcUnavailable"),
+    ("request_payload_too_large", "RequestTooLarge"),
     ("dns_resolution_failure", "AddressRefused"),
     ("failed_to_inject_credential", "CredentialUnavailable"),
     ("upgrade_failed", "UpgradeRefused"),

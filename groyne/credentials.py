@@ -15,7 +15,7 @@ from groyne.at_rule import at_rule
 from groyne.environment import sources
 from manifests.load import Loaded, Manifests
 from manifests.located import LocatedProblem
-from policy.program import Program, SecretKeyRef, Selection
+from policy.program import Program, ProviderRef, SecretKeyRef, Selection
 from policy.reasons import Reason
 from policy.references import SecretUse, check_credential, refusal, secret_refs, withhold
 
@@ -86,10 +86,16 @@ def resolve_credentials(
         selection=withhold(selection, missing),
         values=usable,
         by_name={str(ref): value for ref in references(program, selection) if isinstance(value := values.of(ref), str)},
-        names={use.rule.id: str(use.ref) for use in uses},
+        names={**provided(selection), **{use.rule.id: str(use.ref) for use in uses}},
         files=tuple(hidden_files(manifests, environ)),
         problems=tuple(at_rule(manifests, use.rule, at_reference(missing[use.rule.id])) for use in uses if use.rule.id in missing),
     )
+
+
+def provided(selection: Selection) -> dict[str, str]:
+    """Credentials that somebody issues when they are needed, by rule id."""
+    exchanges = ((rule.id, rule.exchange.source) for rule in selection.rules if rule.exchange)
+    return {name: str(source) for name, source in exchanges if isinstance(source, ProviderRef)}
 
 
 def at_reference(problem: Problem) -> Problem:
@@ -98,7 +104,7 @@ def at_reference(problem: Problem) -> Problem:
 
 def references(program: Program, selection: Selection) -> list[SecretKeyRef]:
     """Every credential that any profile here names: none of them is the command's to see."""
-    refs = {selection.secret_ref(rule.token.secret) for profile in program.profiles for rule in profile.rules if rule.token}
+    refs = {ref for profile in program.profiles for rule in profile.rules for ref in selection.secret_refs(rule)}
     return sorted(refs, key=str)
 
 

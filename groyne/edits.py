@@ -43,7 +43,7 @@ async def obey_edits(session: Session, relay: Relay, hide: Hide) -> None:
 
 async def take_effect(session: Session, relay: Relay, hide: Hide) -> None:
     spec, before = session.spec, session.workspace
-    read = partial(read_workspace, last_good=before.good, last_template=before.template)
+    read = partial(read_workspace, last_good=before.good, last_sources=before.sources, last_template=before.template)
     workspace = await asyncio.to_thread(read, spec.directory, spec.who, spec.environ)
     if added := [path for path in workspace.credentials.files if path not in before.credentials.files]:
         hide(added)

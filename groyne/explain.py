@@ -20,6 +20,7 @@ from groyne.workspace import Workspace
 from policy.domains import DomainPattern
 from policy.evaluate import escaped_slash_hosts, evaluate
 from policy.normalise import normalise
+from policy.program import Rule
 from policy.refusal import standard_body
 from policy.request import Malformed, RawRequest, Request
 from policy.verdict import Outcome, RuleTrace, Verdict
@@ -109,7 +110,7 @@ class Explainer:
         if tunnel and request.host != tunnel:
             verdict = Verdict(outcome=Outcome.BLOCKED, status=421, reason="HostMismatch")
         verdict = verdict or self._room(request, "https" if tunnel else "http")
-        verdict = verdict or evaluate(self._selection, raw, credentials=self._workspace.credentials.values)
+        verdict = verdict or evaluate(self._selection, raw, credentials=self._workspace.credentials.values, issued=as_if_issued)
         return self._answered(raw, verdict, request, intercepted=bool(tunnel), because=because)
 
     def _address(self, request: Request) -> Verdict | None:
@@ -135,6 +136,11 @@ class Explainer:
             path = "" if seen.method == CONNECT else seen.path.partition("?")[0]
             body = standard_body(host=seen.authority, method=seen.method, path=path, reason=verdict.reason, rule=rule)
         return Explanation(request=raw, verdict=verdict, body=body, **more)
+
+
+def as_if_issued(rule: Rule) -> dict[str, str] | None:
+    """Nothing is sent, so no provider is asked: what it would issue is not known, and shown as any credential."""
+    return dict.fromkeys(rule.exchange.form.keys, HIDDEN) if rule.exchange else None
 
 
 def certified(pattern: DomainPattern, host: str) -> bool:

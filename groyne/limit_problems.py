@@ -6,7 +6,6 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from policy.template_identity import template_identity
 from controller.compile.template import passthrough
 from crds import Problem
 from dataplane.compile import Plan, make_plan
@@ -16,6 +15,7 @@ from groyne.at_rule import at_rule
 from manifests.load import Manifests
 from manifests.located import LocatedProblem
 from policy.program import Identity, Program, Rule, Selection
+from policy.template_identity import template_identity
 
 OVERFULL = "TooManyHeaderRules"
 TOO_LARGE = "PolicyTooLarge"

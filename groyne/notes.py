@@ -49,7 +49,7 @@ def plain_http_notes(manifests: Manifests, selection: Selection) -> Iterator[Loc
     for profile in selection.profiles:
         own = _Refused(hosts=set(refused.hosts))
         for rule in profile.rules:
-            if rule.token and (entry := next((e for e in rule.match if not (e.schemes or own.covers(e))), None)):
+            if (rule.token or rule.exchange) and (entry := next((e for e in rule.match if not (e.schemes or own.covers(e))), None)):
                 yield at_rule(manifests, rule, replace(PLAIN_HTTP, field=f"match[{rule.match.index(entry)}]"))
             own.add(rule)
         if not profile.selector.requirements:

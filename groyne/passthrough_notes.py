@@ -6,7 +6,6 @@ counts there is `dataplane.interception`'s to decide.
 
 from collections.abc import Iterable, Iterator
 
-from policy.template_identity import template_identity
 from controller.compile.template import passthrough
 from crds import Problem
 from crds.annotations import PASSTHROUGH_DOMAINS
@@ -18,12 +17,14 @@ from groyne.workspace import Workspace
 from manifests.load import Manifests
 from manifests.located import LocatedProblem
 from policy.domains import DomainPattern
+from policy.template_identity import template_identity
 
 PLACE = render(("metadata", "annotations", PASSTHROUGH_DOMAINS))
 
 
 def passthrough_notes(manifests: Manifests, plan: Plan) -> Iterator[LocatedProblem]:
     yield from unread_rules(manifests, plan)
+    yield from untold_rules(manifests, plan)
     for profile in plan.selection.profiles:
         loaded = manifests.profiles.get((profile.ref.namespace, profile.ref.name))
         if loaded and loaded.kind == profile.ref.kind:
@@ -48,6 +49,17 @@ def unread_rules(manifests: Manifests, plan: Plan) -> Iterator[LocatedProblem]:
     for name, hosts in blind.items():
         passed = f"another profile's annotation `{PASSTHROUGH_DOMAINS}` passes TLS to {named(hosts)} through unread"
         message = f"{passed}: there this rule only sees plain HTTP"
+        yield at_rule(manifests, rules[name], Problem(reason="NotInspected", message=message, fatal=False))
+
+
+def untold_rules(manifests: Manifests, plan: Plan) -> Iterator[LocatedProblem]:
+    """Webhooks of rules for every host: those hosts that somebody names are looked into, no others can be."""
+    rules = {rule.id: rule for rule in plan.selection.rules}
+    message = (
+        "no certificate can name every host, so TLS to hosts that no rule names passes through unread and nobody is told of the"
+        " requests in it: name the hosts whose requests must be told"
+    )
+    for name in dict.fromkeys(name for host in plan.hosts for name in host.untold):
         yield at_rule(manifests, rules[name], Problem(reason="NotInspected", message=message, fatal=False))
 
 

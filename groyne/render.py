@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from policy.template_identity import namespace_of
 from controller.compile.template import select
 from crds import SandboxTemplate
 from crds.annotations import read as read_annotations
@@ -19,6 +18,7 @@ from dataplane.literals import NOT_PUBLIC_RANGES
 from dataplane.secrets import Layout
 from groyne import clock, output
 from groyne.credentials import refused
+from groyne.external import beside, needed
 from groyne.own_ca import CERTIFICATE, KEY, trust_of
 from groyne.rendering import implied_objects
 from groyne.rundir import replace_file
@@ -27,6 +27,7 @@ from groyne.workspace import Workspace
 from groyne.yaml_text import yaml_text
 from policy.program import SecretKeyRef
 from policy.references import secret_refs
+from policy.template_identity import namespace_of
 
 Manifest = Mapping[str, Any]
 HIDDEN = "***"
@@ -56,6 +57,7 @@ def envoy_files(workspace: Workspace, out: Path, *, reveal: bool) -> dict[str, s
         address=LISTEN,
         admin_socket=str(directory / "admin.sock"),
         dns=DnsCache(refused=NOT_PUBLIC_RANGES),
+        external=beside(directory, workspace) if needed(workspace.selection) else None,
     )
     plan = make_plan(workspace.selection, workspace.template_passthrough)
     try:

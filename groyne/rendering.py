@@ -8,8 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from policy.template_hashes import collisions
-from policy.template_identity import namespace_of
 from controller.compile.output import Manifest
 from controller.compile.secret import CONTENT_HASH, UnifiedSecret
 from controller.compile.template import Cluster, TemplateOutput, compile_template, select
@@ -19,6 +17,8 @@ from crds.sandbox_template import SandboxTemplate
 from dataplane.certificates import KeyPair, load_ca
 from policy.program import Program, SecretKeyRef
 from policy.references import withhold
+from policy.template_hashes import collisions
+from policy.template_identity import namespace_of
 
 Key = tuple[str, str]
 

@@ -4,11 +4,11 @@
 its last good version, a credential never does.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from policy.template_identity import template_identity
 from controller.compile.template import passthrough
 from crds import Problem, SandboxTemplate
 from dataplane.compile import make_plan
@@ -18,7 +18,11 @@ from manifests.load import DEFAULT_NAMESPACE, Manifests, Progress, load
 from manifests.located import LocatedProblem
 from policy.compile import compile_program
 from policy.domains import DomainPattern
-from policy.program import Identity, Profile, ProfileRef, Program, Selection
+from policy.program import Engine, Identity, Profile, ProfileRef, Program, Selection
+from policy.template_identity import template_identity
+
+ENGINES = frozenset(Engine)
+"""ext-proc comes with Groyne, and runs where a rule needs it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +50,9 @@ class Workspace:
     good: Mapping[ProfileRef, Profile] = field(default_factory=dict)
     """Every profile in force, to be kept should its file break."""
 
+    sources: Mapping[ProfileRef, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    """The manifests that those were compiled from."""
+
     @property
     def template_passthrough(self) -> tuple[DomainPattern, ...]:
         """Hosts that the template's annotation leaves end-to-end."""
@@ -63,6 +70,7 @@ def read_workspace(
     *,
     progress: Progress | None = None,
     last_good: Mapping[ProfileRef, Profile] | None = None,
+    last_sources: Mapping[ProfileRef, Mapping[str, Any]] | None = None,
     last_template: SandboxTemplate | None = None,
 ) -> Workspace:
     """Reads, compiles, selects, and asks the sources that Secrets name.
@@ -72,7 +80,7 @@ def read_workspace(
     """
     manifests = load(path, progress=progress)
     kept = still_there(manifests, last_good or {})
-    compiled = compile_program([loaded.object for loaded in manifests.profiles.values()], last_good=kept)
+    compiled = compile_program([loaded.object for loaded in manifests.profiles.values()], last_good=kept, engines=ENGINES)
     program = with_unreadable(compiled.program, manifests, kept)
     problems = [*manifests.problems, *profile_problems(manifests, compiled.problems)]
     template = template_of(who, manifests)
@@ -100,7 +108,20 @@ def read_workspace(
         template=template,
         problems=tuple(sorted(dict.fromkeys(problems), key=lambda located: located.order)),
         good={profile.ref: profile for profile in program.profiles},
+        sources=dict(sources(program, manifests, last_good or {}, last_sources or {})),
     )
+
+
+def sources(
+    program: Program,
+    manifests: Manifests,
+    last_good: Mapping[ProfileRef, Profile],
+    last_sources: Mapping[ProfileRef, Mapping[str, Any]],
+) -> Iterator[tuple[ProfileRef, Mapping[str, Any]]]:
+    for profile in program.profiles:
+        ref = profile.ref
+        kept = last_good.get(ref) is profile
+        yield ref, last_sources.get(ref, {}) if kept else manifests.profiles[ref.namespace, ref.name].raw
 
 
 def nothing_holds(workspace: Workspace, who: Who) -> str:

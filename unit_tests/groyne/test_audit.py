@@ -103,6 +103,50 @@ def test_what_went_wrong_on_the_way_is_no_refusal(details, reason):
     assert (record.verdict, record.reason) == ("passthrough", reason)
 
 
+def asked(**decided):
+    """A request that ext-proc decided; the metadata is what it said."""
+    return line(route='["extproc"]', decided=decided or None)
+
+
+def test_what_ext_proc_decided_is_recorded_as_its_decision():
+    acted = f"headers:{RULE}\ncredential:{RULE}"
+    record = one(asked(verdict="mutated", rule="", acted=acted), {RULE: "provider vault"})
+    assert (record.engine, record.verdict, record.rules, record.credentials) == ("extproc", "mutated", (RULE,), ("provider vault",))
+    assert one(asked(verdict="passthrough", rule="")).verdict == "passthrough"
+    assert one(line()).engine == "native"
+
+
+def test_what_ext_proc_refused_names_the_rule_and_the_reason():
+    record = one(asked(verdict="blocked", rule=RULE, reason="ToolDenied"))
+    assert (record.verdict, record.rules, record.reason) == ("blocked", (RULE,), "ToolDenied")
+    nobody = one(asked(verdict="blocked", rule="", reason="MissingIdentity"))
+    assert (nobody.verdict, nobody.rules, nobody.reason) == ("blocked", (), "MissingIdentity")
+
+
+def test_what_ext_proc_let_by_names_the_rule():
+    record = one(asked(verdict="bypassed", rule="p/by", acted=f"headers:{RULE}"))
+    assert (record.verdict, record.rules) == ("bypassed", (RULE, "p/by"))
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        "ext_proc_error_gRPC_error_14{upstream_connect_error}", "ext_proc_error_per-message_timeout_exceeded",
+        "rbac_access_denied_matched_policy[none]", "header_mutation_set_headers_failed",
+    ],
+)  # fmt: skip
+def test_without_a_decision_nothing_was_sent(details):
+    """Whatever it may have said before."""
+    for found in (asked(), asked(verdict="mutated", rule="", acted=f"headers:{RULE}")):
+        record = one({**found, "details": details, "status": 503})
+        assert (record.verdict, record.rules, record.reason, record.engine) == ("blocked", (), "ExtProcUnavailable", "extproc")
+
+
+@pytest.mark.parametrize("decided", [[], "x", {"verdict": None}, {"verdict": 7, "rule": []}])
+def test_an_odd_decision_is_not_a_crash(decided):
+    assert one(line(route='["extproc"]', decided=decided)).engine == "extproc"
+
+
 def test_an_admitted_connect_has_no_record_a_refused_one_has():
     assert record_of(line(method="CONNECT", route='["tunnel", "pass"]'), {}) is None
     assert record_of(line(method="CONNECT", route='["tunnel", "intercept", "p/by"]'), {}) is None

@@ -237,3 +237,16 @@ def test_a_wildcards_certificate_names_one_label(explain, host, reached):
     assert (answer["status"], answer["body"], bool(answer["detail"])) == (None, None, not reached)
     assert found.exit_code is (Exit.OK if reached else Exit.REFUSED)
     assert explain(deep, request=f"GET http://{host}/").as_json()["verdict"] == "mutated"
+
+
+def issued(name="vault", **more):
+    source = {"credentialProvider": {"name": "vault"}}
+    return rule(name, **more, tokenTransformation={"credentialRef": source, "apiKey": {"valueTemplate": "Bearer {{ .Token }}"}})
+
+
+def test_what_a_provider_would_issue_is_not_asked_for(explain):
+    """Nothing is sent: the credential is named, and its value stays unknown even where values are shown."""
+    answer = explain(issued(match=[{"domains": ["api.test"]}])).as_json(reveal=True)
+    assert (answer["verdict"], answer["setHeaders"]) == ("mutated", {"authorization": "Bearer ***"})
+    [told] = answer["rules"]
+    assert (told["engine"], "provider vault" in told["why"]) == ("extproc", True)
