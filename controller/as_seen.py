@@ -1,20 +1,17 @@
-"""A JSON patch onto the very object, in the very version, that was judged; anything else is a Conflict, to be judged anew."""
+"""A JSON patch onto the very object, in the very version, that was judged; anything else is a Conflict, to be judged anew.
+
+Uid and version are set to what was seen and not tested: the API server answers a `test` that fails as it answers a patch that is
+wrong, but knows an object that has changed from one that would be changed.
+"""
 
 from kube import objects
 from kube.client import Client
-from kube.errors import Conflict, Invalid
 from kube.objects import Key, Raw, Resource
 
 
 async def patch_as_seen(client: Client, resource: Resource, key: Key, live: Raw, operations: list[Raw]) -> Raw:
-    """The API server does not tell a `test` that failed from a patch that it cannot take: both are tried again."""
-    tests = [
-        {"op": "test", "path": "/metadata/uid", "value": objects.uid_of(live)},
-        {"op": "test", "path": "/metadata/resourceVersion", "value": objects.resource_version(live)},
+    seen = [
+        {"op": "add", "path": "/metadata/uid", "value": objects.uid_of(live)},
+        {"op": "add", "path": "/metadata/resourceVersion", "value": objects.resource_version(live)},
     ]
-    try:
-        return await client.json_patch(resource, key, [*tests, *operations])
-    except Invalid as error:
-        if error.status != 422 or "test" not in str(error):
-            raise
-        raise Conflict(f"patch {resource} {key}: it has changed", status=409, reason="Conflict") from None
+    return await client.json_patch(resource, key, [*seen, *operations])

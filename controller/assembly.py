@@ -15,7 +15,7 @@ from controller.caches import Caches, secrets_of
 from controller.cluster_view import ClusterView
 from controller.dispatch import Dispatch, SecretUsers
 from controller.kinds import GLOBAL_PROFILES, PROFILES, SERVICES
-from controller.last_good import restore_quietly
+from controller.last_good import LastGood
 from controller.ledger import Ledger
 from controller.namespaces import EVERYWHERE, OptedIn
 from controller.nudger import Nudger, Rate
@@ -32,7 +32,8 @@ from controller.surroundings import Surroundings
 from controller.template_book import TemplateBook
 from controller.template_reconciler import Effects, Rooms, TemplateReconciler
 from kube import objects
-from kube.errors import ApiError
+from kube.errors import ApiError, Forbidden, NotFound
+from kube.informer import Informer, Turned
 from kube.objects import Key, Raw
 from kube.reconcile import Controller
 from kube.waiting import Priority
@@ -45,6 +46,7 @@ SETTLE = 0.2
 """Seconds before a profile's status is looked at after an edit: by then its templates are mostly done."""
 ORDER_AFTER = 1.0
 POLL = 0.05
+AGAIN = 1.0
 KUBERNETES_SERVICE = Key("default", "kubernetes")
 
 
@@ -73,7 +75,7 @@ class Assembly:
         self._orders: WorkQueue[str] = around.queue("order")
         self._nudges: WorkQueue[Key] = around.queue("nudge")
         self._caches = Caches.make(around.client, settings)
-        self._opted_in = OptedIn(group=group, make=self._secrets_informer, opened=self._opened, closed=self._dispatch_namespace)
+        self._opted_in = OptedIn(group=group, make=self._secrets_informer, changed=self._access_changed)
         self._secrets = SecretReader(around.client, self._opted_in.informer)
         self._cluster = ClusterView(
             settings=settings,
@@ -82,6 +84,7 @@ class Assembly:
             kubernetes_service=lambda: self._state.service,
         )
         self._dispatch = self._make_dispatch()
+        self._last_good = LastGood(client=around.client, profiles=self._state.profiles, changed=self._dispatch.changed)
         around.own_metrics.inventory(templates=lambda: len(self._state.templates), profiles=self._state.profiles.states)
 
     @property
@@ -102,13 +105,14 @@ class Assembly:
         """Until every cache is filled, and the books with them."""
         while self._caches.lacking() or self._opted_in.pending:  # noqa: ASYNC110 — many caches, and namespaces come while we wait
             await asyncio.sleep(POLL)
-        await self._read_service()
+        while not await self._read_service():  # noqa: ASYNC110 — the API server is asked, nobody tells
+            await asyncio.sleep(AGAIN)
         self._cluster.refresh()
 
     async def prepare(self) -> None:
-        """What must be known before the first status is written."""
-        for ref in await restore_quietly(self._around.client, self._state.profiles, self._opted_in.open):
-            log.info("goes on as it was, since it does not compile", extra={"profile": str(ref)})
+        """What must be known before the first status is written, and what may have changed while another led."""
+        self._cluster.refresh()
+        await self._last_good.restore(self._opted_in.open)
         order = self._order_reconciler()
         for namespace in self._state.profiles.namespaces:
             await order(namespace)
@@ -174,6 +178,7 @@ class Assembly:
             templates=self._caches.templates.store,
             profiles=state.profiles,
             book=state.templates,
+            last_good=self._last_good,
             secrets=self._secrets,
             cluster=self._cluster,
         )
@@ -227,6 +232,7 @@ class Assembly:
             again=lambda key: self._add_template(key, Priority.LOW),
             profile=self._add_profile,
             order=self._add_order,
+            nudge=self._add_nudge,
             exists=lambda key: key in self._caches.templates.store,
         )
 
@@ -238,11 +244,13 @@ class Assembly:
         caches.policies.add_handler(dispatch.on_policy)
         for informer in (caches.nodes, caches.service_cidrs):
             informer.add_handler(self._cluster_changed)
+        if caches.pods:
+            caches.pods.add_handler(dispatch.on_pod)
         if caches.namespaces:
             caches.namespaces.add_handler(self._namespace_changed)
 
-    def _secrets_informer(self, namespace: str) -> Any:
-        informer = secrets_of(self._around.client, namespace)
+    def _secrets_informer(self, namespace: str, turned: Turned) -> Informer:
+        informer = secrets_of(self._around.client, namespace, turned)
         informer.add_handler(self._dispatch.on_secret)
         return informer
 
@@ -253,12 +261,7 @@ class Assembly:
         else:
             self._opted_in.remove(name)
 
-    def _opened(self, namespace: str) -> None:
-        self._dispatch_namespace(namespace)
-        for template in self._state.users.of_namespace(namespace):
-            self._add_template(template)
-
-    def _dispatch_namespace(self, namespace: str) -> None:
+    def _access_changed(self, namespace: str) -> None:
         self._dispatch.namespace(namespace)
 
     def _cluster_changed(self, _old: Raw | None, _new: Raw | None) -> None:
@@ -277,15 +280,17 @@ class Assembly:
         if self._state.working:
             self._orders.add_after(namespace, ORDER_AFTER)
 
+    def _add_nudge(self, template: Key) -> None:
+        if self._state.working and self._caches.pods:
+            self._nudges.add_after(template, POLL)
+
     def _profiles_changed(self, refs: frozenset[ProfileRef]) -> None:
         for ref in refs:
             if self._state.working:
                 self._profiles.add(ref)
 
-    def _distributed(self, key: Key, _revision: str) -> None:
+    def _distributed(self, _key: Key, _revision: str) -> None:
         self._around.own_metrics.secret_written()
-        if self._caches.pods:
-            self._nudges.add_after(key, POLL)
 
     def _expiring(self, key: Key, ends: Mapping[CertificateKind, datetime]) -> None:
         self._around.own_metrics.certificates(key.namespace, key.name, ends)
@@ -293,9 +298,13 @@ class Assembly:
     def _tell(self, about: Raw, kind: Any, reason: str, note: str) -> None:
         self._around.recorder.record(about, type=kind, reason=reason, action="Reconcile", note=note)
 
-    async def _read_service(self) -> None:
-        """Of use only where ServiceCIDRs say nothing: what cannot be read is done without."""
+    async def _read_service(self) -> bool:
+        """Whether it is known: as it is, or that it is not to be had, and then it is done without."""
         try:
             self._state.service = await self._around.client.get(SERVICES, KUBERNETES_SERVICE)
-        except ApiError as error:
+        except (Forbidden, NotFound) as error:
             log.info("the `kubernetes` Service is not read: %s", error)
+        except ApiError as error:
+            log.warning("the `kubernetes` Service is not read yet: %s", error)
+            return False
+        return True

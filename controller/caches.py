@@ -14,7 +14,7 @@ from controller.nudger import PODS_BY_HASH, pods_by_hash
 from controller.settings import Settings
 from kube.client import Client
 from kube.errors import Forbidden, NotFound
-from kube.informer import Informer
+from kube.informer import Informer, Turned
 from kube.objects import Resource
 
 
@@ -68,5 +68,5 @@ def settled(name: str, informer: Informer) -> bool:
     return informer.has_synced or (name in OPTIONAL and isinstance(informer.last_error, Forbidden | NotFound))
 
 
-def secrets_of(client: Client, namespace: str) -> Informer:
-    return Informer(client, SECRETS, namespace=namespace, metadata_only=True, random=random.random)
+def secrets_of(client: Client, namespace: str, turned: Turned) -> Informer:
+    return Informer(client, SECRETS, namespace=namespace, metadata_only=True, random=random.random, turned=turned)

@@ -1,7 +1,8 @@
 """What happened to an object → the keys to reconcile. Nothing is decided here; a key too many costs a look, one too few a wrong pod.
 
 A template's key is added for its own changes, for a profile that selects it or did, for a Secret that its rules name, for the
-objects that belong to it, and for the cluster as a whole. A profile's is added for itself; templates add it when they are done.
+objects that belong to it, and for the cluster as a whole. A profile's is added for itself; templates add it when they are done. Pods
+are nudged when the watch shows that their template's Secret has other content, and when they appear.
 """
 
 from collections import defaultdict
@@ -15,6 +16,7 @@ from controller.template_book import TemplateBook
 from kube import objects
 from kube.objects import Key, Raw
 from policy.program import ProfileRef
+from policy.template_hashes import HASH_LABEL
 
 OWNED_SUFFIXES = (network_policy.SUFFIX, groyne_policy.SUFFIX, secret.SUFFIX)
 
@@ -49,7 +51,9 @@ class SecretUsers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dispatch:
-    """`template` and `profile` add to the queues, `again` too, behind those, `order` asks for the order warnings of a namespace."""
+    """`template` and `profile` add to the queues, `again` too, behind those, `order` asks for the order warnings of a namespace, `nudge`
+    for a look at a template's pods.
+    """
 
     profiles: ProfileBook
     templates: TemplateBook
@@ -58,6 +62,7 @@ class Dispatch:
     again: Callable[[Key], None]
     profile: Callable[[ProfileRef], None]
     order: Callable[[str], None]
+    nudge: Callable[[Key], None]
     exists: Callable[[Key], bool]
 
     def on_template(self, old: Raw | None, new: Raw | None) -> None:
@@ -71,7 +76,7 @@ class Dispatch:
         ref = ref_of(new or old or {})
         change = self.profiles.put(new) if new else self.profiles.remove(ref)
         if change:
-            self._changed(change)
+            self.changed(change)
         if new:
             self.profile(ref)
 
@@ -85,19 +90,31 @@ class Dispatch:
             self.template(each)
         if ours(raw) or key.name.endswith(secret.SUFFIX):
             self._owner(key)
+        if new and key.name.endswith(secret.SUFFIX) and hash_of(old) != hash_of(new):
+            self.nudge(Key(key.namespace, key.name.removesuffix(secret.SUFFIX)))
+
+    def on_pod(self, old: Raw | None, new: Raw | None) -> None:
+        if new and old is None:
+            for each in self.templates.of_hash(objects.key_of(new).namespace, objects.labels(new).get(HASH_LABEL, "")):
+                self.nudge(each)
 
     def everything(self) -> None:
         """Behind what somebody has just changed."""
         for key in self.templates.all_keys():
             self.again(key)
+            self.nudge(key)
         for ref in self.profiles.all_refs():
             self.profile(ref)
 
     def namespace(self, namespace: str) -> None:
-        for key in self.templates.in_namespace(namespace) if namespace else self.templates.all_keys():
+        """What depends on whether this namespace's Secrets can be read; "" is everywhere."""
+        own = self.templates.in_namespace(namespace) if namespace else self.templates.all_keys()
+        for key in own:
+            self.nudge(key)
+        for key in own | self.users.of_namespace(namespace):
             self.again(key)
 
-    def _changed(self, change: Change) -> None:
+    def changed(self, change: Change) -> None:
         affected = {key for profile in (change.before, change.after) if profile for key in self.templates.selected_by(profile)}
         for key in affected:
             self.template(key)
@@ -109,3 +126,7 @@ class Dispatch:
             owner = Key(key.namespace, key.name.removesuffix(suffix))
             if key.name.endswith(suffix) and self.exists(owner):
                 self.template(owner)
+
+
+def hash_of(raw: Raw | None) -> str:
+    return objects.annotations(raw or {}).get(secret.CONTENT_HASH, "")

@@ -1,15 +1,19 @@
 """After a restart: the last good versions of profiles that do not compile, out of the unified Secrets that were made from them.
 
 What pods run is what the Secrets say, so they are where it is kept: no object more, nothing that could disagree, and nothing to be read
-where every profile compiles.
+where every profile compiles. No Secret of a namespace is written before those that are there were read: written without the profile,
+they would have nothing to keep any more.
 """
 
+import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 from controller.compile.output import LABELS
 from controller.kinds import SECRETS
-from controller.profile_book import ProfileBook
+from controller.namespaces import EVERYWHERE
+from controller.profile_book import Change, ProfileBook, Version
 from controller.secret_writer import kept_versions
 from kube.client import Client
 from kube.errors import ApiError
@@ -21,32 +25,51 @@ PAGE = 20
 SELECTOR = ",".join(f"{key}={value}" for key, value in LABELS.items())
 
 
-async def restore(client: Client, profiles: ProfileBook, namespaces: Iterable[str]) -> frozenset[ProfileRef]:
-    """The profiles that go on as they were. `namespaces` are those whose Secrets can be read. Raises ApiError."""
-    found: set[ProfileRef] = set()
-    for namespace in namespaces:
-        lacking = profiles.lacking(namespace)
-        if lacking:
-            found |= await restore_from(client, profiles, namespace, lacking)
-    return frozenset(found)
+@dataclass(slots=True, kw_only=True)
+class LastGood:
+    """`changed` hears of each profile that goes on as it was."""
 
+    client: Client
+    profiles: ProfileBook
+    changed: Callable[[Change], None]
+    _asked: set[str] = field(default_factory=set)
+    _asking: dict[str, asyncio.Lock] = field(default_factory=dict)
 
-async def restore_from(client: Client, profiles: ProfileBook, namespace: str, lacking: frozenset[ProfileRef]) -> set[ProfileRef]:
-    found: set[ProfileRef] = set()
-    token = ""
-    while True:
-        page = await client.list_page(SECRETS, namespace=namespace, label_selector=SELECTOR, limit=PAGE, continue_=token)
-        for raw in page.items:
-            found |= {version.profile.ref for version in kept_versions(raw) if profiles.restore(version)}
-        token = page.continue_
-        if not token or lacking <= found:
-            return found
+    async def restore(self, namespaces: Iterable[str]) -> None:
+        """What cannot be read now is asked for again by `ensure`."""
+        for namespace in namespaces:
+            try:
+                await self.ensure(namespace)
+            except ApiError as error:
+                log.warning("last good versions cannot be read yet: %s", error)
 
+    async def ensure(self, namespace: str) -> None:
+        """Once in a process: whatever stops compiling later was in force before. Raises ApiError where the Secrets cannot be read."""
+        async with self._asking.setdefault(namespace, asyncio.Lock()):
+            if self._asked & {namespace, EVERYWHERE}:
+                return
+            lacking = self.profiles.lacking(namespace)
+            if lacking:
+                await self._from_secrets(namespace, lacking)
+            self._asked.add(namespace)
 
-async def restore_quietly(client: Client, profiles: ProfileBook, namespaces: Iterable[str]) -> frozenset[ProfileRef]:
-    """As `restore`; what cannot be read is said and left: the profiles concerned hold nothing until they compile."""
-    try:
-        return await restore(client, profiles, namespaces)
-    except ApiError as error:
-        log.warning("last good versions cannot be read: %s", error)
-        return frozenset()
+    async def _from_secrets(self, namespace: str, lacking: frozenset[ProfileRef]) -> None:
+        found: set[ProfileRef] = set()
+        token = ""
+        while not lacking <= found:
+            page = await self.client.list_page(SECRETS, namespace=namespace, label_selector=SELECTOR, limit=PAGE, continue_=token)
+            found |= {ref for raw in page.items for version in kept_versions(raw) if (ref := self._restored(version))}
+            token = page.continue_
+            if not token:
+                return
+
+    def _restored(self, version: Version) -> ProfileRef | None:
+        """The profile, if it is the one that this was a version of."""
+        entry = self.profiles.get(version.profile.ref)
+        if entry is None or entry.uid != version.uid:
+            return None
+        change = self.profiles.restore(version)
+        if change:
+            log.info("goes on as it was, since it does not compile", extra={"profile": str(change.ref)})
+            self.changed(change)
+        return entry.ref

@@ -1,6 +1,7 @@
 """The Secrets of each namespace that opted in, watched for as long as it does: one metadata informer a namespace, or one for all.
 
-A namespace whose RoleBinding lacks is asked again and again, slowly, by its reflector; it disturbs no other.
+A namespace whose RoleBinding lacks is asked again and again, slowly, by its reflector; it disturbs no other. Label and RoleBinding may
+come and go at any time: whoever depends on the namespace's Secrets must hear of each turn.
 """
 
 import asyncio
@@ -8,7 +9,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from kube.informer import Informer
+from kube.informer import Informer, Turned
 
 EVERYWHERE = ""
 
@@ -21,18 +22,17 @@ class Watched:
 
 @dataclass(slots=True, kw_only=True)
 class OptedIn:
-    """`make` builds a namespace's informer; `opened` hears when its Secrets can be read for the first time, `closed` when no more."""
+    """`make` builds a namespace's informer; `changed` hears when its Secrets can be read, when no more, and when again."""
 
     group: asyncio.TaskGroup
-    make: Callable[[str], Informer]
-    opened: Callable[[str], None]
-    closed: Callable[[str], None]
+    make: Callable[[str, Turned], Informer]
+    changed: Callable[[str], None]
     _watched: dict[str, Watched] = field(default_factory=dict)
 
     def add(self, namespace: str) -> None:
         if namespace in self._watched:
             return
-        informer = self.make(namespace)
+        informer = self.make(namespace, lambda: self.changed(namespace))
         task = self.group.create_task(self._watch(namespace, informer), name=f"secrets {namespace or 'everywhere'}")
         self._watched[namespace] = Watched(informer=informer, task=task)
 
@@ -40,7 +40,7 @@ class OptedIn:
         watched = self._watched.pop(namespace, None)
         if watched:
             watched.task.cancel()
-            self.closed(namespace)
+            self.changed(namespace)
 
     def informer(self, namespace: str) -> Informer | None:
         watched = self._watched.get(EVERYWHERE) or self._watched.get(namespace)
@@ -61,4 +61,4 @@ class OptedIn:
             async with asyncio.TaskGroup() as group:
                 group.create_task(informer.run())
                 await informer.wait_synced()
-                self.opened(namespace)
+                self.changed(namespace)

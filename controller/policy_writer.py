@@ -1,6 +1,6 @@
 """Carries out what `compile.ownership` decided about one NetworkPolicy: created by POST, changed and deleted only as it was last seen.
 
-A change is a JSON patch that tests UID and resourceVersion first and replaces `spec` as a whole, so that what others put into labels
+A change is a JSON patch onto the UID and resourceVersion that were seen; it replaces `spec` as a whole. So what others put into labels
 and annotations stays, and nothing is written over what has not been seen. What concerns the template stands in an annotation too,
 because a SandboxTemplate has no status.
 """

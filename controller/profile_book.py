@@ -43,6 +43,11 @@ class Entry:
     version: Version | None = None
 
     @property
+    def compiles(self) -> bool:
+        """The object as it is."""
+        return self.version is not None and not self.last_good_in_force
+
+    @property
     def last_good_in_force(self) -> bool:
         return self.version is not None and any(problem.fatal for problem in self.problems)
 
@@ -78,18 +83,19 @@ class ProfileBook:
         return Change(ref=ref, before=in_force(entry), after=None) if entry else None
 
     def lacking(self, namespace: str) -> frozenset[ProfileRef]:
-        """Profiles of the namespace, and Global ones, that do not compile and have no version in force."""
-        return frozenset(ref for ref, entry in self._entries.items() if ref.namespace in ("", namespace) and entry.version is None)
+        """Profiles of the namespace ("" is everywhere), and Global ones, that do not compile as they are."""
+        broken = (ref for ref, entry in self._entries.items() if not entry.compiles)
+        return frozenset(ref for ref in broken if not namespace or ref.namespace in ("", namespace))
 
-    def restore(self, version: Version) -> bool:
-        """Puts a kept version in force, where the very object is still there and nothing else is in force."""
+    def restore(self, version: Version) -> Change | None:
+        """Puts a kept version in force, where the very object is still there, does not compile, and has nothing newer in force."""
         entry = self._entries.get(version.profile.ref)
-        if entry is None or entry.version is not None or entry.uid != version.uid:
-            return False
+        if entry is None or entry.compiles or entry.uid != version.uid or not newer(version, entry.version):
+            return None
         restored = replace(entry, version=version)
         self._entries[entry.ref] = restored
         self._file(restored)
-        return True
+        return Change(ref=entry.ref, before=in_force(entry), after=in_force(restored))
 
     def get(self, ref: ProfileRef) -> Entry | None:
         return self._entries.get(ref)
@@ -135,6 +141,11 @@ class ProfileBook:
             self._index.put(entry.ref, entry.ref.namespace, profile.selector)
         else:
             self._index.remove(entry.ref)
+
+
+def newer(version: Version, than: Version | None) -> bool:
+    """Who stands by may have missed versions that the leader has put in force."""
+    return than is None or (version.generation or 0) > (than.generation or 0)
 
 
 def in_force(entry: Entry | None) -> Profile | None:

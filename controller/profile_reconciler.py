@@ -1,5 +1,6 @@
 """One profile's status, from the books and the ledger. Nothing is written where nothing changed, and nothing before every template
-that the profile selects has had its turn once: a restart makes no status flicker.
+that the profile selects has had its turn once: a restart makes no status flicker. Of a version that is only remembered nothing is
+said: that the last good one stays in force is true where a Secret has it, and then also after a restart.
 """
 
 from collections.abc import Callable, Mapping
@@ -68,7 +69,7 @@ class ProfileReconciler:
         facts = self._facts(entry, [outcome for outcome in outcomes if outcome])
         old = conditions_of(raw)
         status = profile_status(facts, old, now=self.now())
-        if status == (raw.get("status") or {}):
+        if same(status, raw.get("status")):
             return Result()
         wait = self.pace.wait(ref)
         if wait > 0:
@@ -81,6 +82,8 @@ class ProfileReconciler:
     def _facts(self, entry: Entry, outcomes: list[Outcome]) -> ProfileFacts:
         generation = entry.version.generation if entry.version else None
         done = [outcome for outcome in outcomes if outcome.written and outcome.selected.get(entry.ref, -1) == generation]
+        if entry.last_good_in_force and not done:
+            outcomes = []
         unresolved = dict.fromkeys(problem for outcome in outcomes for problem in outcome.unresolved.get(entry.ref, ()))
         failures = dict.fromkeys(problem for outcome in outcomes for problem in outcome.failures)
         return ProfileFacts(
@@ -88,7 +91,7 @@ class ProfileReconciler:
             rules=entry.rules,
             problems=(*entry.problems, *self.warnings.of(entry.ref)),
             unresolved=tuple(unresolved),
-            last_good_in_force=entry.last_good_in_force,
+            last_good_in_force=entry.last_good_in_force and bool(done),
             templates=len(outcomes),
             programmed=len(done),
             failures=tuple(failures),
@@ -111,6 +114,11 @@ class ProfileReconciler:
                 self.tell(raw, "Warning", str(reason), str(condition.get("message")))
             elif kind == "Programmed" and status == "True":
                 self.tell(raw, "Normal", "Programmed", str(condition.get("message")))
+
+
+def same(wanted: Raw, there: object) -> bool:
+    """What other writers have put beside it stays, also when it is written."""
+    return isinstance(there, dict) and {**there, **wanted} == there
 
 
 def conditions_of(raw: Raw) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Every SandboxTemplate's identity, so that a profile finds the templates that it selects. Raw objects in, keys out. No I/O.
 
-A template that cannot be read keeps the identity that it had: what its pods carry does not change by a mistake.
+A template that cannot be read keeps the identity that it had: what its pods carry does not change by a mistake. One that is being
+deleted is selected no more: what belonged to it goes as well, and nobody waits for it.
 """
 
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ class TemplateBook:
     def put(self, raw: Raw) -> frozenset[Key]:
         """Other templates that share its hash: what is to be said of them may have changed."""
         key = objects.key_of(raw)
+        if objects.deleting(raw):
+            return self.remove(key)
         known = key in self._identities
         model = parse(raw).object
         if isinstance(model, SandboxTemplate):
@@ -55,6 +58,9 @@ class TemplateBook:
 
     def all_keys(self) -> frozenset[Key]:
         return frozenset(self._identities)
+
+    def of_hash(self, namespace: str, found: str) -> frozenset[Key]:
+        return frozenset(Key(namespace, name) for name in self._hashes.get((namespace, found), ()))
 
     def in_namespace(self, namespace: str) -> frozenset[Key]:
         return frozenset(key for key in self._identities if key.namespace == namespace)

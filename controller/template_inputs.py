@@ -21,7 +21,7 @@ def template_inputs(template: SandboxTemplate, entries: Iterable[Entry], resolve
         tuple(in_force(entry) for entry in entries),
         tuple(sorted(resolved.secrets.items())),
         resolved.selection.identity,
-        id(cluster),
+        cluster,
     )
 
 

@@ -18,6 +18,7 @@ from controller.compile.output import Manifest
 from controller.compile.secret import CONTENT_HASH, size_problem
 from controller.compile.template import Cluster, TemplateOutput, compile_template, passthrough
 from controller.kinds import NETWORK_POLICIES, TEMPLATES
+from controller.last_good import LastGood
 from controller.ledger import Ledger, Outcome
 from controller.pace import TooSoon
 from controller.policy_writer import PolicyWriter, warnings_text
@@ -50,11 +51,12 @@ Announce = Callable[[Raw, Problem], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rooms:
-    """What a reconcile reads."""
+    """What a reconcile reads. Of `last_good` it may be the first who asks."""
 
     templates: Store
     profiles: ProfileBook
     book: TemplateBook
+    last_good: LastGood
     secrets: SecretReader
     cluster: Callable[[], Cluster]
 
@@ -83,12 +85,10 @@ class TemplateReconciler:
 
     async def __call__(self, key: Key) -> Result:
         raw = self._rooms.templates.get(key)
-        if raw is None:
+        if raw is None or objects.deleting(raw):
             self._effects.changed(self._ledger.remove(key))
             self._effects.expiring(key, {})
             self._effects.uses(key, ())
-            return Result()
-        if objects.deleting(raw):
             return Result()
         parsed = parse(raw)
         for problem in parsed.problems:
@@ -149,13 +149,15 @@ class TemplateReconciler:
                 raise ConflictingOwner(f"{NETWORK_POLICIES} {name}: {problem.reason}")
 
     async def _egress(self, key: Key, raw: Raw, template: SandboxTemplate) -> Outcome:
+        access = self._rooms.secrets.access(key.namespace)
+        if access is Access.UNKNOWN:
+            raise NotReadableYet(f"the Secrets of namespace {key.namespace} are not listed yet")
+        if access is Access.OPEN:
+            await self._rooms.last_good.ensure(key.namespace)
         selection = self._rooms.profiles.select(template_identity(template))
         entries = [entry for profile in selection.profiles if (entry := self._rooms.profiles.get(profile.ref))]
         selected = {entry.ref: entry.version.generation for entry in entries if entry.version}
         name = Key(key.namespace, key.name + secret.SUFFIX)
-        access = self._rooms.secrets.access(key.namespace)
-        if access is Access.UNKNOWN:
-            raise NotReadableYet(f"the Secrets of namespace {key.namespace} are not listed yet")
         if access is Access.CLOSED:
             return self._closed(raw, key, selected)
         if not entries:

@@ -19,6 +19,7 @@ from kube.store import Indexer, Store
 
 log = logging.getLogger(__name__)
 Handler = Callable[[Raw | None, Raw | None], None]
+Turned = Callable[[], None]
 
 
 class Informer:
@@ -37,7 +38,9 @@ class Informer:
         indexers: Mapping[str, Indexer] | None = None,
         settings: ReflectorSettings = DEFAULTS,
         random: Callable[[], float],
+        turned: Turned = lambda: None,
     ) -> None:
+        """`turned` as for `Reflector`."""
         self.resource = resource
         self.store = Store(indexers)
         self._handlers: list[Handler] = []
@@ -53,6 +56,7 @@ class Informer:
             transform=transform,
             settings=settings,
             random=random,
+            turned=turned,
         )
 
     async def run(self) -> NoReturn:

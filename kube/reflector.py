@@ -73,7 +73,8 @@ class Reflector:
     """`synced` says that the sink has been filled once, and stays; `healthy` that nothing is wrong at this moment.
 
     The sink keeps what it has while the server cannot be asked, or refuses (403), or knows no such kind (404): that a kind is
-    gone is not said of its objects. `last_error` says which, and it is tried again at the pace of any other failure.
+    gone is not said of its objects. `last_error` says which, and it is tried again at the pace of any other failure. `turned` hears
+    when that has become another class of error, or none.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class Reflector:
         transform: Callable[[Raw], Raw] = without_managed_fields,
         settings: ReflectorSettings = DEFAULTS,
         random: Callable[[], float],
+        turned: Callable[[], None] = lambda: None,
     ) -> None:
         self.resource = resource
         self.synced = False
@@ -103,6 +105,7 @@ class Reflector:
         self._transform = transform
         self._settings = settings
         self._random = random
+        self._turned = turned
         self._page = settings.page
         self._must_list = True
         self._failing_since: float | None = None
@@ -228,7 +231,12 @@ class Reflector:
     def _connected(self) -> None:
         if self.last_error is not None and self._statistics.failures:
             log.info("%s: connected", self.resource)
-        self.last_error = None
+        self._note(None)
+
+    def _note(self, error: ApiError | None) -> None:
+        before, self.last_error = self.last_error, error
+        if type(before) is not type(error):
+            self._turned()
 
     def _failed(self, error: ApiError) -> float:
         """The pause before the next attempt."""
@@ -236,7 +244,7 @@ class Reflector:
         log.log(level, "%s: %s", self.resource, error)
         now = self._now()
         self._count(failures=1)
-        self.last_error = error
+        self._note(error)
         self._failing_since = now if self._failing_since is None else self._failing_since
         unknown = isinstance(error, Gone | Invalid) or error.reason == TOO_LARGE
         too_long = now - self._failing_since >= self._settings.relist_after and not isinstance(error, Throttled)

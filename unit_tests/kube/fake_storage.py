@@ -39,6 +39,7 @@ class Storage:
         self.version = 100
         self.oldest = 100
         self.changes: list[Change] = []
+        self.clock: Callable[[], str] = lambda: "2026-01-01T00:00:00Z"
         self.listeners: set[Callable[[Change], None]] = set()
         self._objects: dict[Resource, dict[Key, Raw]] = {resource: {} for resource in self.resources}
         self._owners: dict[str, Owners] = {}
@@ -60,7 +61,7 @@ class Storage:
             raise RefusedError(409, "AlreadyExists", f'{resource} "{key.name}" already exists')
         self._uids += 1
         made |= {"apiVersion": resource.api_version, "kind": resource.kind}
-        made["metadata"] |= {"uid": f"uid-{self._uids}", "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z"}
+        made["metadata"] |= {"uid": f"uid-{self._uids}", "generation": 1, "creationTimestamp": self.clock()}
         self.owners(made).wrote(manager, {}, made)
         return self._commit(resource, None, made)
 
