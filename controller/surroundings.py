@@ -20,6 +20,7 @@ from daemon.certificate_files import CertificateFiles
 from daemon.health import Checks, Health
 from daemon.health_server import HealthServer
 from daemon.heartbeat import Heartbeat
+from kube.budget import RetryBudget
 from kube.client import Client
 from kube.events import Recorder
 from kube.metrics import Metrics
@@ -55,6 +56,7 @@ class Surroundings:
     server: HealthServer | None
     metrics: Metrics
     own_metrics: ControllerMetrics
+    retries: RetryBudget = field(default_factory=RetryBudget)
 
     @classmethod
     async def build(cls, settings: Settings, now: Callable[[], datetime]) -> "Surroundings":
@@ -86,7 +88,7 @@ class Surroundings:
         )
 
     def queue(self, name: str) -> WorkQueue[Item]:
-        return WorkQueue(random=random.random, observer=self.metrics.queue(name))
+        return WorkQueue(random=random.random, budget=self.retries, observer=self.metrics.queue(name))
 
     async def close(self) -> None:
         if self.server:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from kube.backoff import Backoff
+from kube.budget import RetryBudget
 from kube.delays import Delays
 from kube.queue_statistics import QueueObserver, Quiet, Statistics
 from kube.waiting import Priority, Wait, Waiting
@@ -25,6 +26,7 @@ from kube.waiting import Priority, Wait, Waiting
 K = TypeVar("K", bound=Hashable)
 FIRST_RETRY = 0.005
 LONGEST_RETRY = 300.0
+LONGEST_TURN = 20.0
 
 
 class ShutDown(Exception):  # noqa: N818 — no error: there is nothing left to do
@@ -50,16 +52,21 @@ class WorkQueue(Generic[K]):
         random: Callable[[], float],
         first: float = FIRST_RETRY,
         most: float = LONGEST_RETRY,
+        budget: RetryBudget | None = None,
         observer: QueueObserver | None = None,
     ) -> None:
-        """An item that fails is tried again after `first` seconds, then twice that, `most` in the end, with up to half added to spread."""
+        """An item that fails is tried again after `first` seconds, then twice that, `most` in the end, with up to half added to spread.
+
+        `budget` bounds the retries of all items, also over several queues: one that finds none comes back for it later.
+        """
         self._random, self._first, self._most = random, first, most
         self._observer: QueueObserver = observer or Quiet()
         self._waiting: Waiting[K] = Waiting()
         self._working: dict[K, Work] = {}
         self._again: dict[K, Wait] = {}
         self._later: Delays[K] = Delays(self._due)
-        self._to_retry: Delays[K] = Delays(self._due)
+        self._budget = budget or RetryBudget()
+        self._to_retry: Delays[K] = Delays(self._retry_due)
         self._failures: dict[K, Failures] = {}
         self._getters: deque[asyncio.Future[K]] = deque()
         self._stopped, self._drained, self._idle = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -96,7 +103,8 @@ class WorkQueue(Generic[K]):
 
     def forget(self, item: K) -> None:
         """It did not fail, or will not be tried again: the next failure is its first, and no retry is due any more."""
-        self._failures.pop(item, None)
+        if self._failures.pop(item, None) is not None:
+            self._budget.give_back()
         self._to_retry.discard(item)
 
     def retries(self, item: K) -> int:
@@ -196,6 +204,16 @@ class WorkQueue(Generic[K]):
 
     def _due(self, item: K, priority: int) -> None:
         self.add(item, priority=Priority(priority))
+
+    def _retry_due(self, item: K, priority: int) -> None:
+        if self._budget.take():
+            self._due(item, priority)
+        else:
+            self._to_retry.set(item, self._turn() * (1 + self._random()) / 2, priority)
+
+    def _turn(self) -> float:
+        """In about how many seconds the budget has come round to all who wait for it; soon enough to notice when it has grown."""
+        return min(LONGEST_TURN, max(1.0, len(self._to_retry) / self._budget.per_second))
 
     def _take(self) -> K:
         item, wait = self._waiting.pop()
