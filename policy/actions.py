@@ -5,21 +5,24 @@ ext-proc engine can do is refused where that engine does not run: nothing is acc
 """
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from crds.actions import BlockAction, HeaderManipulationAction, MCPDenyResponse, MCPToolPolicySpec, SecurityRuleActions
 from crds.credentials import ActionCondition, ApiKeyConfig, TokenTransformationAction
 from crds.problem import Problem
+from policy.audit import compile_hooks
 from policy.headers import is_reserved, is_written_by_proxy
 from policy.patterns import regex, wire
 from policy.program import (
     AliyunForm,
     ApiKeyForm,
+    AuditHook,
     Block,
     CredentialExchange,
     Engine,
     FailStrategy,
     HeaderManipulation,
+    Input,
     McpToolPolicy,
     ProfileRef,
     ProviderRef,
@@ -47,20 +50,38 @@ WITHOUT_BODY = frozenset({204, 205, 304})
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
-def compile_actions(actions: SecurityRuleActions, rule: Rule, report: Report, engines: frozenset[Engine] = NATIVE_ONLY) -> Rule:
-    """`rule` with its actions; it comes with its name and conditions only. `engines` are those that will be there."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a rule finds in its profile: the engines that will be there, its inputs (`names` are all that are declared) and its hooks."""
+
+    engines: frozenset[Engine] = NATIVE_ONLY
+    inputs: tuple[Input, ...] = ()
+    names: frozenset[str] = frozenset()
+    audit: tuple[AuditHook, ...] = ()
+
+
+def compile_actions(actions: SecurityRuleActions, rule: Rule, report: Report, around: Surroundings) -> Rule:
+    """`rule` with its actions; it comes with its name and conditions only."""
     block = _block(actions.block, report.at("block")) if actions.block else None
     mcp = _mcp(actions.mcp_tool_policy, report.at("mcpToolPolicy")) if actions.mcp_tool_policy else None
     headers = _headers(actions.header_manipulation, report.at("headerManipulation")) if actions.header_manipulation else None
+    rule = replace(rule, audit=_audit(actions, report.at("audit"), around))
     acting = replace(rule, mcp=mcp, headers=headers)
     if actions.token_transformation:
-        acting = _credential(actions.token_transformation, acting, report.at("tokenTransformation"), engines)
-    if actions.audit:
-        unavailable(report.at("audit"), "audit webhooks")
+        acting = _credential(actions.token_transformation, acting, report.at("tokenTransformation"), around)
     _unreachable(actions, report)
     if actions.bypass:
         return replace(rule, bypass=True)
     return replace(rule, block=block) if block else acting
+
+
+def _audit(actions: SecurityRuleActions, report: Report, around: Surroundings) -> tuple[AuditHook, ...]:
+    """A rule's own hooks stand for the profile's."""
+    if not actions.audit:
+        return around.audit
+    if Engine.EXTPROC not in around.engines:
+        unavailable(report, "audit webhooks")
+    return compile_hooks(actions.audit, report, around.names)
 
 
 def unavailable(report: Report, feature: str) -> None:
@@ -136,12 +157,12 @@ def _value(value: str, report: Report) -> None:
         report.fatal(Reason.INVALID_VALUE, "the space around a header's value is cut off on its way: remove it")
 
 
-def _credential(action: TokenTransformationAction, rule: Rule, report: Report, engines: frozenset[Engine]) -> Rule:
+def _credential(action: TokenTransformationAction, rule: Rule, report: Report, around: Surroundings) -> Rule:
     """`rule` with what is done with the credential: Envoy's `token` where it can, else an `exchange`."""
     if action.disabled:
         return rule
     form = _form(action, report)
-    source = _source(action, rule.profile, report)
+    source = _source(action, rule.profile, report, around.names)
     if form is None or source is None:
         return rule
     fail_strategy = FailStrategy(action.fail_strategy or FailStrategy.BLOCK)
@@ -151,7 +172,7 @@ def _credential(action: TokenTransformationAction, rule: Rule, report: Report, e
             secret=secret, target_header=form.target_header, template=form.template, when=form.when, fail_strategy=fail_strategy
         )
         return replace(rule, token=token)
-    if Engine.EXTPROC not in engines:
+    if Engine.EXTPROC not in around.engines:
         _exchange_unavailable(source, report)
     return replace(rule, exchange=CredentialExchange(source=source, form=form, fail_strategy=fail_strategy))
 
@@ -163,14 +184,14 @@ def _exchange_unavailable(source: ProviderRef | SecretRef, report: Report) -> No
         unavailable(report.at("type"), "type AliyunSTS")
 
 
-def _source(action: TokenTransformationAction, ref: ProfileRef, report: Report) -> ProviderRef | SecretRef | None:
+def _source(action: TokenTransformationAction, ref: ProfileRef, report: Report, inputs: frozenset[str]) -> ProviderRef | SecretRef | None:
     reference = action.credential_ref
     if reference.secret:
         return SecretRef(namespace=reference.secret.namespace or ref.namespace or None, name=reference.secret.name)
     if reference.credential_provider is None:
         return None
     place = report.at("credentialRef").at("credentialProvider").at("parameters")
-    parameters = compile_values(reference.credential_provider.parameters, place)
+    parameters = compile_values(reference.credential_provider.parameters, place, inputs)
     return ProviderRef(name=reference.credential_provider.name, parameters=parameters)
 
 

@@ -12,9 +12,11 @@ from crds.paths import render
 from crds.problem import Problem
 from crds.security_profile import GlobalSecurityProfile, SecurityProfile, SecurityRule
 from crds.selector import LabelSelector as SelectorModel
-from policy.actions import NATIVE_ONLY, compile_actions, unavailable
+from policy.actions import NATIVE_ONLY, Surroundings, compile_actions, unavailable
+from policy.audit import compile_hooks
 from policy.conditions import compile_domains, compile_match
 from policy.domains import DomainPattern
+from policy.inputs import compile_inputs
 from policy.order import order_sensitive
 from policy.program import GLOBAL_RESERVED_PRIORITIES, Engine, Profile, ProfileRef, Program, Rule
 from policy.reasons import Reason
@@ -87,8 +89,9 @@ def _twice(first: Compiled) -> Compiled:
 def compile_profile(model: ProfileModel, *, default_namespace: str = "default", engines: frozenset[Engine] = NATIVE_ONLY) -> Compiled:
     ref = profile_ref(model, default_namespace=default_namespace)
     report = Report("spec")
-    _judge_spec(model, ref, report)
-    rules = tuple(_rules(model.spec.rules, ref, report.at("rules"), engines))
+    _judge_priority(model, ref, report)
+    surroundings = _surroundings(model, ref, report, engines)
+    rules = tuple(_rules(model.spec.rules, ref, report.at("rules"), surroundings))
     annotated = annotations.read(model.metadata.annotations)
     profile = Profile(
         ref=ref,
@@ -97,29 +100,38 @@ def compile_profile(model: ProfileModel, *, default_namespace: str = "default", 
         rules=rules,
         escaped_slash_hosts=_hosts(annotations.ALLOW_ESCAPED_SLASHES, annotated.allow_escaped_slashes, report),
         passthrough_domains=_hosts(annotations.PASSTHROUGH_DOMAINS, annotated.passthrough_domains, report),
+        inputs=surroundings.inputs,
     )
     _judge_passthrough(profile, report.at("rules"))
     return Compiled(ref=ref, profile=None if report.fatals else profile, problems=tuple(report.problems))
 
 
-def _judge_spec(model: ProfileModel, ref: ProfileRef, report: Report) -> None:
+def _judge_priority(model: ProfileModel, ref: ProfileRef, report: Report) -> None:
     if ref.kind == "SecurityProfile" and model.spec.priority in GLOBAL_RESERVED_PRIORITIES:
         low, high = GLOBAL_RESERVED_PRIORITIES[0], GLOBAL_RESERVED_PRIORITIES[-1]
         message = f"priorities {low} to {high} are reserved for GlobalSecurityProfiles: use {high + 1} or more"
         report.at("priority").fatal(Reason.RESERVED_PRIORITY, message)
-    if model.spec.inputs:
-        unavailable(report.at("inputs"), "inputs")
-    if model.spec.audit:
-        unavailable(report.at("audit"), "audit webhooks")
 
 
-def _rules(rules: Iterable[SecurityRule], ref: ProfileRef, report: Report, engines: frozenset[Engine]) -> Iterator[Rule]:
+def _surroundings(model: ProfileModel, ref: ProfileRef, report: Report, engines: frozenset[Engine]) -> Surroundings:
+    if Engine.EXTPROC not in engines:
+        for field, feature in (("inputs", "inputs"), ("audit", "audit webhooks")):
+            if getattr(model.spec, field):
+                unavailable(report.at(field), feature)
+    inputs = compile_inputs(model.spec.inputs, ref, report.at("inputs"))
+    # Those with a problem, too: what reads them is not wrong besides.
+    names = frozenset(each.name for each in model.spec.inputs)
+    hooks = compile_hooks(model.spec.audit, report.at("audit"), names)
+    return Surroundings(engines=engines, inputs=inputs, names=names, audit=hooks)
+
+
+def _rules(rules: Iterable[SecurityRule], ref: ProfileRef, report: Report, surroundings: Surroundings) -> Iterator[Rule]:
     for index, rule in enumerate(rules):
         place = report.at(index)
         if not rule.name.isprintable():
             place.at("name").fatal(Reason.INVALID_NAME, "the name stands in answers and logs: remove line breaks and control characters")
         match = compile_match(rule.match, place.at("match"))
-        yield compile_actions(rule.actions, Rule(profile=ref, name=rule.name, index=index, match=match), place.at("actions"), engines)
+        yield compile_actions(rule.actions, Rule(profile=ref, name=rule.name, index=index, match=match), place.at("actions"), surroundings)
 
 
 def compile_selector(selector: SelectorModel) -> LabelSelector:

@@ -19,6 +19,7 @@ class Reason(StrEnum):
     INVALID_URL = "InvalidUrl"
     ENGINE_UNAVAILABLE = "EngineUnavailable"
     DUPLICATE = "Duplicate"
+    CONFLICT = "Conflict"
 
     UNREACHABLE_ACTION = "UnreachableAction"
     UNREACHABLE_PATH = "UnreachablePath"
@@ -31,3 +32,4 @@ class Reason(StrEnum):
     SECRET_KEY_NOT_FOUND = "SecretKeyNotFound"  # noqa: S105
     REF_NOT_GRANTED = "RefNotGranted"
     HOST_NOT_ALLOWED = "HostNotAllowed"
+    CONFIG_MAP_NOT_FOUND = "ConfigMapNotFound"
