@@ -1,77 +1,72 @@
-"""Connections for httpx, handed out one a request, the one that was used last first.
+"""Connections to one server, handed out one a request, the one that was used last first.
 
-httpx's own pool walks over all of its connections, asking each whether it is still readable, several times a request: with
-twenty of them that is two thirds of a call's time. Here every connection is a pool of one, and finding a free one is a `pop`.
-What goes over a connection is httpx's business as ever. It knows nothing of Kubernetes.
+A pool that walks over all of its connections, asking each whether it is still readable, several times a request, costs more than the
+request; here finding a free one is a `pop`. What goes over a connection is its own business. It knows nothing of Kubernetes.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
-import httpx
 
-Connect = Callable[[], httpx.AsyncBaseTransport]
+class Lane(Protocol):
+    @property
+    def open(self) -> bool: ...
+
+    def reusable(self) -> bool: ...
+
+    def close(self) -> None: ...
+
+
+L = TypeVar("L", bound=Lane)
 
 
 @dataclass(frozen=True, slots=True)
-class Idle:
-    lane: httpx.AsyncBaseTransport
+class Idle(Generic[L]):
+    lane: L
     since: float
 
 
-class Lanes(httpx.AsyncBaseTransport):
-    """`most` requests at once; the others wait their turn. A connection that nobody wanted for `keep` seconds is closed."""
+class Lanes(Generic[L]):
+    """`most` in use at once; the others wait their turn. A connection that nobody wanted for `keep` seconds is closed."""
 
-    def __init__(self, connect: Connect, *, most: int, keep: float) -> None:
-        self._connect = connect
+    def __init__(self, make: Callable[[], L], *, most: int, keep: float) -> None:
+        self._make = make
         self._turn = asyncio.Semaphore(most)
         self._keep = keep
-        self._idle: deque[Idle] = deque()
+        self._idle: deque[Idle[L]] = deque()
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        await self._turn.acquire()
-        lane = self._idle.pop().lane if self._idle else self._connect()
-        try:
-            response = await lane.handle_async_request(request)
-        except BaseException:
-            self._turn.release()
-            await lane.aclose()
-            raise
-        if isinstance(response.stream, httpx.AsyncByteStream):  # always, on this side of httpx
-            response.stream = _Returning(response.stream, lambda: self._give_back(lane))
-        return response
+    @asynccontextmanager
+    async def lane(self) -> AsyncIterator[L]:
+        """For one request and its answer."""
+        async with self._turn:
+            lane = self._free() or self._make()
+            try:
+                yield lane
+            finally:
+                self._give_back(lane)
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
+        """What is idle; what is in use is closed by its user's leaving it unfinished, or by the next call of this."""
         while self._idle:
-            await self._idle.popleft().lane.aclose()
+            self._idle.popleft().lane.close()
 
-    async def _give_back(self, lane: httpx.AsyncBaseTransport) -> None:
-        self._turn.release()
+    def _free(self) -> L | None:
+        while self._idle:
+            lane = self._idle.pop().lane
+            if lane.open:
+                return lane
+            lane.close()
+        return None
+
+    def _give_back(self, lane: L) -> None:
+        if not lane.reusable():
+            lane.close()
+            return
         now = asyncio.get_running_loop().time()
         self._idle.append(Idle(lane, now))
-        while self._idle and now - self._idle[0].since > self._keep:
-            await self._idle.popleft().lane.aclose()
-
-
-class _Returning(httpx.AsyncByteStream):
-    """An answer's body, which gives its connection back when it is closed. httpx closes every answer, read or not."""
-
-    def __init__(self, body: httpx.AsyncByteStream, give_back: Callable[[], Awaitable[None]]) -> None:
-        self._body = body
-        self._give_back = give_back
-        self._closed = False
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for chunk in self._body:
-            yield chunk
-
-    async def aclose(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        try:
-            await self._body.aclose()
-        finally:
-            await self._give_back()
+        while now - self._idle[0].since > self._keep:
+            self._idle.popleft().lane.close()

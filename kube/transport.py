@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextman
 from dataclasses import dataclass
 from ssl import SSLContext
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 from kr8s.asyncio import Api
@@ -21,8 +22,9 @@ from kube.carrier import JSON, Answer, Stream
 from kube.credentials import Read, complete, remove_copies
 from kube.errors import ApiError, TimedOut, Unavailable
 from kube.failures import where
-from kube.lanes import Lanes
 from kube.lines import lines
+from kube.session import Reply, Server, Session
+from kube.wire import Place, Unreachable
 
 log = logging.getLogger(__name__)
 SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -49,23 +51,15 @@ class Login:
 
 
 class _Api(Api):
-    """kr8s' Api with a session that follows no redirect, hears no proxy variable and is never made anew under a running stream."""
+    """kr8s' Api with a session of our own, which is never made anew under a running stream."""
 
     def open(self, verify: SSLContext, user_agent: str, *, most: int) -> None:
         # Compressing costs the server more than a cluster's network gains by it.
         headers = {"user-agent": user_agent, "accept-encoding": "identity"}
         if self.auth.token:
             headers["authorization"] = f"Bearer {self.auth.token}"
-        limits, proxy = httpx.Limits(max_connections=1, keepalive_expiry=KEPT), self.auth.proxy
-        lanes = Lanes(lambda: httpx.AsyncHTTPTransport(verify=verify, limits=limits, proxy=proxy, trust_env=False), most=most, keep=KEPT)
-        self._session = httpx.AsyncClient(
-            base_url=self.auth.server,
-            headers=headers,
-            transport=lanes,
-            timeout=None,  # noqa: S113 — every use has a deadline of its own, for all phases together
-            trust_env=False,
-            follow_redirects=False,
-        )
+        session: Any = Session(server_of(self.auth, verify), headers, most=most, keep=KEPT)
+        self._session = session
 
     async def _create_session(self) -> None:
         raise Unavailable("the session is closed")
@@ -174,9 +168,9 @@ class Transport:
 
     async def _answer(self, sent: Mapping[str, Any]) -> tuple[_Session, Answer]:
         async with self._session.used() as session, session.calls.call_api(raise_for_status=False, **sent) as response:
-            return session, Answer(status=response.status_code, headers=dict(response.headers), body=response.content)
+            return session, Answer(status=response.status_code, headers=response.headers, body=response.content)
 
-    async def _opened(self, stack: AsyncExitStack, sent: Mapping[str, Any]) -> httpx.Response:
+    async def _opened(self, stack: AsyncExitStack, sent: Mapping[str, Any]) -> Any:
         """The answer's head; `stack` keeps it open. A refused token is read anew once."""
         for last in (False, True):
             async with AsyncExitStack() as attempt:
@@ -220,9 +214,9 @@ class Transport:
 
 
 class _Stream:
-    def __init__(self, response: httpx.Response, body: bytes, silence: float) -> None:
+    def __init__(self, response: Reply, body: bytes, silence: float) -> None:
         self.status = response.status_code
-        self.headers: Mapping[str, str] = dict(response.headers)
+        self.headers = response.headers
         self.body = body
         self._response = response
         self._silence = silence
@@ -248,9 +242,18 @@ async def _log_in(login: Login) -> _Session:
     finally:
         remove_copies(auth)
     verify = found if isinstance(found, SSLContext) else httpx.create_ssl_context(trust_env=False)
+    verify.set_alpn_protocols(["http/1.1"])
     calls.open(verify, login.user_agent, most=CALLS_AT_ONCE)
     watches.open(verify, login.user_agent, most=WATCHES_AT_ONCE)
     return _Session(calls, watches, read)
+
+
+def server_of(auth: Any, verify: SSLContext) -> Server:
+    url = urlsplit(auth.server)
+    tls = None if url.scheme == "http" else verify
+    port = url.port or (443 if tls else 80)
+    place = Place(host=url.hostname or "", port=port, tls=tls, name=auth.tls_server_name or "", proxy=auth.proxy or "")
+    return Server(place=place, prefix=url.path.rstrip("/"))
 
 
 def _place(path: str) -> dict[str, str]:
@@ -259,7 +262,7 @@ def _place(path: str) -> dict[str, str]:
     return {"version": "", "base": base, "url": last} if base else {"version": "", "base": path, "url": ""}
 
 
-async def _beginning(response: httpx.Response) -> bytes:
+async def _beginning(response: Reply) -> bytes:
     found = b""
     async for chunk in response.aiter_raw():
         found += chunk
@@ -277,7 +280,7 @@ def _translated(doing: str) -> Iterator[None]:
         raise
     except TimeoutError:
         raise TimedOut(f"{doing}: no answer within the deadline") from None
-    except httpx.ConnectError as error:
+    except Unreachable as error:
         raise Unavailable(f"{doing}: {error}") from None
-    except Exception as error:  # noqa: BLE001 — whatever httpx, h11, anyio and ssl raise, it is the connection that failed
+    except Exception as error:  # noqa: BLE001 — whatever h11, asyncio and ssl raise, it is the connection that failed
         raise Unavailable(f"{doing}: {type(error).__name__}") from None

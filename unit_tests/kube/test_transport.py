@@ -316,6 +316,91 @@ def test_a_proxy_of_the_kubeconfig_does(tmp_path: Path) -> None:
     talk(tmp_path, said)
 
 
+def test_a_tunnel_leads_through_a_proxy_and_the_server_s_certificate_is_checked_within(tmp_path: Path) -> None:
+    asked = []
+
+    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(4096):
+            writer.write(data)
+        writer.close()
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n"))
+        there = await asyncio.open_connection("127.0.0.1", int(asked[-1][0].split()[1].rpartition(":")[2]))
+        writer.write(b"HTTP/1.1 200 Go\r\nVia: us\r\n\r\n")
+        await asyncio.gather(pipe(reader, there[1]), pipe(there[0], writer), return_exceptions=True)
+
+    async def said(carrier: Transport, server: Loopback) -> Any:
+        async with await asyncio.start_server(proxy, "127.0.0.1", 0) as listening:
+            url = f"http://me:p%40ss@127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+            options = server.kubeconfig({"token": "t"}, **{"proxy-url": url})
+            other = await Transport.connect(kubeconfig=options)
+            statuses = [await get(other) for _ in range(3)]
+            wrong = await Transport.connect(kubeconfig=server.kubeconfig({"token": "t"}, **{"proxy-url": url, "tls-server-name": "other"}))
+            with pytest.raises(Unavailable, match="other"):
+                await get(wrong)
+            await other.close()
+        return statuses, len(asked), "Proxy-Authorization: Basic bWU6cEBzcw==" in asked[0]
+
+    assert talk(tmp_path, said) == ([200, 200, 200], 2, True)
+
+
+def test_a_server_may_lie_below_a_path(tmp_path: Path) -> None:
+    async def said(carrier: Transport, server: Loopback) -> str:
+        config = server.kubeconfig({"token": "t"})
+        config["clusters"][0]["cluster"]["server"] += "/k8s/clusters/c-1/"
+        other = await Transport.connect(kubeconfig=config)
+        await get(other)
+        await other.close()
+        return server.seen[-1].target
+
+    assert talk(tmp_path, said) == f"/k8s/clusters/c-1{PATH}"
+
+
+async def once(seen: Seen, wire: Wire) -> None:
+    await wire.answer(connection="close")
+    wire.cut()
+
+
+async def quietly_gone(seen: Seen, wire: Wire) -> None:
+    await wire.answer()
+    await asyncio.sleep(0.01)
+    wire.cut()
+
+
+@pytest.mark.parametrize("answering", [once, quietly_gone])
+def test_a_connection_that_the_server_closes_after_its_answer_is_not_used_again(tmp_path: Path, answering: Any) -> None:
+    async def said(carrier: Transport, server: Loopback) -> Any:
+        server.answering = answering
+        statuses = []
+        for _ in range(3):
+            statuses.append(await get(carrier))
+            await until(lambda: server.open == 0)
+            await asyncio.sleep(0.05)
+        return statuses, len({seen.connection for seen in server.seen})
+
+    assert talk(tmp_path, said) == ([200, 200, 200], 3)
+
+
+def test_an_answer_may_be_long_come_in_pieces_and_be_announced(tmp_path: Path) -> None:
+    body = b"x" * 3_000_000
+
+    async def answering(seen: Seen, wire: Wire) -> None:
+        await wire.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if len(seen.body) == len(body):
+            await wire.begin()
+            for start in range(0, len(body), 700_001):
+                await wire.chunk(body[start : start + 700_001])
+            await wire.chunk(b"")
+
+    async def said(carrier: Transport, server: Loopback) -> Any:
+        server.answering = answering
+        answers = [await carrier.request("POST", PATH, body=body, deadline=20) for _ in range(2)]
+        return [answer.body == body for answer in answers], len({seen.connection for seen in server.seen})
+
+    assert talk(tmp_path, said) == ([True, True], 1)
+
+
 def test_calls_one_after_the_other_share_a_connection_and_calls_at_once_have_one_each(tmp_path: Path) -> None:
     async def said(carrier: Transport, server: Loopback) -> Any:
         for _ in range(10):
