@@ -191,7 +191,6 @@ class Assembly:
             distributed=self._distributed,
             uses=state.users.put,
             expiring=self._expiring,
-            resource=self._caches.templates.resource,
         )
         return TemplateReconciler(rooms, effects, state.ledger, self._now)
 

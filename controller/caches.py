@@ -8,14 +8,25 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from policy.template_hashes import HASH_LABEL
-from controller.kinds import GLOBAL_PROFILES, NAMESPACES, NETWORK_POLICIES, NODES, PODS, PROFILES, SECRETS, SERVICE_CIDRS, TEMPLATES
+from controller.kinds import (
+    GLOBAL_PROFILES,
+    NAMESPACES,
+    NETWORK_POLICIES,
+    NODES,
+    OLDER_TEMPLATES,
+    PODS,
+    PROFILES,
+    SECRETS,
+    SERVICE_CIDRS,
+    TEMPLATES,
+)
 from controller.nudger import PODS_BY_HASH, pods_by_hash
 from controller.settings import Settings
 from kube.client import Client
 from kube.errors import Forbidden, NotFound
 from kube.informer import Informer, Turned
 from kube.objects import Resource
+from policy.template_hashes import HASH_LABEL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +41,7 @@ class Caches:
     namespaces: Informer | None
 
     @classmethod
-    def make(cls, client: Client, settings: Settings, templates: Resource = TEMPLATES) -> "Caches":
+    def make(cls, client: Client, settings: Settings) -> "Caches":
         scope = settings.namespace
         by_label = settings.opt_in == "label" and not scope
 
@@ -38,7 +49,7 @@ class Caches:
             return Informer(client, resource, namespace=namespace, random=random.random, **more)  # type: ignore[arg-type]
 
         return cls(
-            templates=informer(templates, scope),
+            templates=informer(TEMPLATES, scope, otherwise=OLDER_TEMPLATES),
             profiles=informer(PROFILES, scope),
             globals=informer(GLOBAL_PROFILES),
             policies=informer(NETWORK_POLICIES, scope),

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from policy.template_hashes import HASH_LABEL, name_hash
 from controller.compile.secret import CONTENT_HASH, SUFFIX
 from controller.kinds import PODS
 from controller.secret_reader import SecretReader
@@ -21,6 +20,7 @@ from kube.errors import ApiError, Invalid, NotFound
 from kube.objects import Key, Raw
 from kube.reconcile import Result
 from kube.store import Store
+from policy.template_hashes import HASH_LABEL, name_hash
 
 REVISION = "groyne.dev/egress-revision"
 AGAIN = ".2"

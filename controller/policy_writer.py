@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from controller.as_seen import patch_as_seen
 from controller.compile.output import LABELS, Manifest
-from controller.compile.ownership import Action, controlled, ours, policy_step
+from controller.compile.ownership import Action, controlled, ours, owner_renamed, policy_step
 from controller.kinds import NETWORK_POLICIES
 from controller.pace import Pace, TooSoon
 from crds.problem import Problem
@@ -77,7 +77,7 @@ def replacing(wanted: Manifest, live: Raw, warnings: str) -> list[Raw]:
     notes = {**kept, WARNINGS: warnings} if warnings else kept
     labels = [] if ours(live) else [{"op": "add", "path": "/metadata/labels", "value": {**objects.labels(live), **LABELS}}]
     notice = [{"op": "add", "path": "/metadata/annotations", "value": notes}] if notes != objects.annotations(live) else []
-    return [*labels, *notice, {"op": "replace", "path": "/spec", "value": wanted["spec"]}]
+    return [*labels, *notice, *owner_renamed(wanted, live), {"op": "replace", "path": "/spec", "value": wanted["spec"]}]
 
 
 def warnings_text(problems: tuple[Problem, ...]) -> str:

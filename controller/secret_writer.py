@@ -13,7 +13,7 @@ from typing import Any
 
 from controller.as_seen import patch_as_seen
 from controller.compile.output import LABELS
-from controller.compile.ownership import controlled, foreign, ours
+from controller.compile.ownership import controlled, foreign, ours, owner_renamed
 from controller.compile.redacted import Redacted
 from controller.compile.secret import CONTENT_HASH, UnifiedSecret, content_hash
 from controller.kinds import SECRETS
@@ -104,7 +104,8 @@ def kept_versions(live: Raw) -> list[Version]:
 
 def same(manifest: Raw, live: Raw) -> bool:
     hash_wanted = manifest["metadata"]["annotations"][CONTENT_HASH]
-    return bool(manifest["data"] == live.get("data")) and objects.annotations(live).get(CONTENT_HASH) == hash_wanted
+    unchanged = manifest["data"] == live.get("data") and not owner_renamed(manifest, live)
+    return bool(unchanged) and objects.annotations(live).get(CONTENT_HASH) == hash_wanted
 
 
 def stamped(manifest: Raw, now: datetime) -> Raw:
@@ -117,6 +118,7 @@ def replacing(manifest: Raw, live: Raw, now: datetime) -> list[Raw]:
     return [
         {"op": "add", "path": "/metadata/annotations", "value": notes},
         {"op": "add", "path": "/metadata/labels", "value": {**objects.labels(live), **LABELS}},
+        *owner_renamed(manifest, live),
         {"op": "add", "path": "/data", "value": manifest["data"]},
     ]
 

@@ -6,8 +6,6 @@ deleted is selected no more: what belonged to it goes as well, and nobody waits 
 
 from dataclasses import dataclass, field
 
-from policy.template_hashes import collisions, name_hash
-from policy.template_identity import template_identity
 from crds import parse
 from crds.problem import Problem
 from crds.sandbox_template import SandboxTemplate
@@ -15,6 +13,8 @@ from kube import objects
 from kube.objects import Key, Raw
 from policy.program import Identity, Profile
 from policy.selector_index import LabelIndex
+from policy.template_hashes import collisions, name_hash
+from policy.template_identity import template_identity
 
 
 @dataclass(slots=True)

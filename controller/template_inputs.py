@@ -17,7 +17,7 @@ Inputs = tuple[Any, ...]
 
 def template_inputs(template: SandboxTemplate, entries: Iterable[Entry], resolved: Resolved, cluster: Cluster) -> Inputs:
     return (
-        (template.metadata.uid, template.metadata.generation, tuple(sorted(template.metadata.annotations.items()))),
+        (template.api_version, template.metadata.uid, template.metadata.generation, tuple(sorted(template.metadata.annotations.items()))),
         tuple(in_force(entry) for entry in entries),
         tuple(sorted(resolved.secrets.items())),
         resolved.selection.identity,

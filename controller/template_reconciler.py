@@ -17,7 +17,7 @@ from controller.compile.material import read_before
 from controller.compile.output import Manifest
 from controller.compile.secret import CONTENT_HASH, size_problem
 from controller.compile.template import Cluster, TemplateOutput, compile_template, passthrough
-from controller.kinds import NETWORK_POLICIES, TEMPLATES
+from controller.kinds import NETWORK_POLICIES, templates_like
 from controller.last_good import LastGood
 from controller.ledger import Ledger, Outcome
 from controller.pace import TooSoon
@@ -37,7 +37,7 @@ from dataplane.limits import LARGEST, policy_size
 from kube import objects
 from kube.client import Client
 from kube.errors import ApiError
-from kube.objects import Key, Raw, Resource
+from kube.objects import Key, Raw
 from kube.reconcile import Result
 from kube.store import Store
 from policy.program import ProfileRef
@@ -76,7 +76,6 @@ class Effects:
     distributed: Callable[[Key, str], None]
     uses: Callable[[Key, Iterable[Key]], None]
     expiring: Callable[[Key, Mapping[CertificateKind, datetime]], None]
-    resource: Resource = TEMPLATES
 
 
 class TemplateReconciler:
@@ -124,7 +123,7 @@ class TemplateReconciler:
             return
         # No apply: the server would read all that others own through the version that they wrote in, and fail where that cannot be had.
         body = {"metadata": {"uid": objects.uid_of(raw), "labels": {HASH_LABEL: wanted}}}
-        await self._effects.client.merge_patch(self._effects.resource, key, body)
+        await self._effects.client.merge_patch(templates_like(raw), key, body)
 
     async def _policies(self, key: Key, raw: Raw, template: SandboxTemplate) -> None:
         cluster, selection = self._rooms.cluster(), self._rooms.profiles.select(template_identity(template))

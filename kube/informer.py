@@ -7,7 +7,7 @@ a deletion that was missed is told after the next list, and an object made anew 
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
 from kube.client import Client
@@ -38,10 +38,10 @@ class Informer:
         indexers: Mapping[str, Indexer] | None = None,
         settings: ReflectorSettings = DEFAULTS,
         random: Callable[[], float],
+        otherwise: Sequence[Resource] = (),
         turned: Turned = lambda: None,
     ) -> None:
-        """`turned` as for `Reflector`."""
-        self.resource = resource
+        """`otherwise`: the same kind in other versions, as for `Reflector`; `turned` too."""
         self.store = Store(indexers)
         self._handlers: list[Handler] = []
         self._filled = asyncio.Event()
@@ -56,11 +56,17 @@ class Informer:
             transform=transform,
             settings=settings,
             random=random,
+            otherwise=otherwise,
             turned=turned,
         )
 
     async def run(self) -> NoReturn:
         await self._reflector.run()
+
+    @property
+    def resource(self) -> Resource:
+        """In the version in which it is read at this moment."""
+        return self._reflector.resource
 
     @property
     def has_synced(self) -> bool:

@@ -5,18 +5,22 @@ older than what was seen before, and would undo it: something deleted comes back
 answers consistent lists from its cache too, so that they cost little. A broken watch goes on where it was; a version that is no
 longer known, or a watch that fails for long, is a reason to list again. So is an event older than one before it, for a watch
 is in order: something between us and the server is not to be trusted.
+
+A kind may be served in one version today and in another tomorrow. Where several are known, what is not found in one is looked for in
+the others, the first of them that is served is read, and as long as that is not the very first, each watch begins with a look for a
+better one: a changed definition ends the watches of its kind.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn, Protocol
 
 from kube.answers import TOO_LARGE
 from kube.backoff import Backoff
 from kube.client import Client, Page, WatchEvent
-from kube.errors import ApiError, Gone, Invalid, Throttled, TimedOut, Unavailable
+from kube.errors import ApiError, Gone, Invalid, NotFound, Throttled, TimedOut, Unavailable
 from kube.failures import where
 from kube.objects import Raw, Resource, key_of, metadata, resource_version
 
@@ -90,9 +94,12 @@ class Reflector:
         transform: Callable[[Raw], Raw] = without_managed_fields,
         settings: ReflectorSettings = DEFAULTS,
         random: Callable[[], float],
+        otherwise: Sequence[Resource] = (),
         turned: Callable[[], None] = lambda: None,
     ) -> None:
+        """`otherwise`: the same kind in the versions to do with where `resource` is not served, the best first."""
         self.resource = resource
+        self._versions = (resource, *otherwise)
         self.synced = False
         self.last_error: ApiError | None = None
         self.resource_version = ""
@@ -123,12 +130,31 @@ class Reflector:
         """Ends only by being cancelled."""
         while True:
             try:
+                await self._choose_version()
                 await (self._list() if self._must_list else self._watch())
             except ApiError as error:
                 await asyncio.sleep(self._failed(error))
             except Exception as error:  # noqa: BLE001 — a bug must not blind us for ever; its text may hold what an object says
                 self._must_list = True
                 await asyncio.sleep(self._failed(Unavailable(f"{self.resource}: {where(error)}")))
+
+    async def _choose_version(self) -> None:
+        missed = isinstance(self.last_error, NotFound)
+        if len(self._versions) == 1 or (self.resource == self._versions[0] and not missed):
+            return
+        served = await self._served()
+        if served != self.resource:
+            log.info("%s: read as %s from now on", self.resource, served.version)
+            self.resource, self._must_list = served, True
+
+    async def _served(self) -> Resource:
+        for resource in self._versions:
+            try:
+                await self._client.list_page(resource, namespace=self._namespace, limit=1, metadata_only=True)
+            except NotFound:
+                continue
+            return resource
+        raise NotFound(f"{self.resource}: served in no version that is known here", status=404)
 
     async def _list(self) -> None:
         self._count(lists=1)

@@ -115,7 +115,9 @@ class Store:
         return old
 
     def replace(self, items: Iterable[Raw]) -> Changes:
-        """Afterwards the store holds `items` and nothing else. What has the same uid and resourceVersion has not changed."""
+        """Afterwards the store holds `items` and nothing else. What has the same uid and resourceVersion has not changed, unless it is
+        read in another version of its kind.
+        """
         wanted = {key_of(raw): raw for raw in items}
         changes = Changes(removed=[old for key in self._objects.keys() - wanted.keys() if (old := self.remove(key)) is not None])
         for raw in wanted.values():
@@ -124,7 +126,7 @@ class Store:
 
     def _take(self, raw: Raw, changes: Changes) -> None:
         old = self._objects.get(key_of(raw))
-        if old is not None and uid_of(old) == uid_of(raw) and resource_version(old) == resource_version(raw) != "":
+        if old is not None and _state(old) == _state(raw) and resource_version(raw) != "":
             return
         self.put(raw)
         if old is not None and uid_of(old) == uid_of(raw):
@@ -133,3 +135,7 @@ class Store:
         if old is not None:
             changes.removed.append(old)
         changes.added.append(raw)
+
+
+def _state(raw: Raw) -> tuple[str, str, object]:
+    return uid_of(raw), resource_version(raw), raw.get("apiVersion")

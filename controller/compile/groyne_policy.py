@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from policy.template_hashes import pod_selector
 from controller.compile.output import Manifest, Output, metadata, name_too_long
 from crds.problem import Problem
 from crds.sandbox_template import SandboxTemplate
 from policy.program import Engine, Selection
+from policy.template_hashes import pod_selector
 
 SUFFIX = "-groyne"
 

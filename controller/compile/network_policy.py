@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from ipaddress import ip_network
 
 from controller.compile.exclusions import internet_peers
-from policy.template_hashes import pod_selector
 from controller.compile.output import Manifest, Output, metadata, name_too_long
 from crds.problem import Problem
 from crds.sandbox_template import IPBlock, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec, SandboxTemplate
+from policy.template_hashes import pod_selector
 
 SUFFIX = "-network-policy"
 POLICY_TYPES = ["Ingress", "Egress"]

@@ -6,13 +6,12 @@ Owner, labels and names of the objects that belong to a template stand here, bec
 from dataclasses import dataclass
 from typing import Any
 
-from policy.template_identity import namespace_of
 from crds.problem import Problem
-from crds.sandbox_template import GROUP, SandboxTemplate
+from crds.sandbox_template import SandboxTemplate
+from policy.template_identity import namespace_of
 
 Manifest = dict[str, Any]
 
-OWNER_VERSION = f"{GROUP}/v1beta1"
 LABELS = {"app.kubernetes.io/managed-by": "groyne"}
 """Tells our objects from those that agent-sandbox's own controller makes under the same name."""
 LONGEST_NAME = 253
@@ -45,11 +44,14 @@ def metadata(template: SandboxTemplate, suffix: str, annotations: dict[str, str]
 
 
 def owner(template: SandboxTemplate) -> Manifest:
-    """A template in a file has no UID, and an owner without one would be refused."""
+    """In the version in which the template is read: in one that is not served the garbage collector would not find it.
+
+    A template in a file has no UID, and an owner without one would be refused.
+    """
     if template.metadata.uid is None:
         return {}
     reference = {
-        "apiVersion": OWNER_VERSION,
+        "apiVersion": template.api_version,
         "kind": "SandboxTemplate",
         "name": template.metadata.name,
         "uid": template.metadata.uid,

@@ -41,7 +41,7 @@ def policy_step(wanted: Manifest | None, live: Manifest | None, *, uid: str, tak
         return Step(action=Action.LEAVE, problem=Problem(reason="ManagedElsewhere", message=message, fatal=False))
     if wanted is None:
         return Step(action=Action.DELETE)
-    same = ours(live) and comparable(wanted["spec"]) == comparable(live.get("spec"))
+    same = ours(live) and not owner_renamed(wanted, live) and comparable(wanted["spec"]) == comparable(live.get("spec"))
     return Step(action=Action.NOTHING if same else Action.REPLACE)
 
 
@@ -56,6 +56,17 @@ def controlled(live: Manifest, uid: str) -> bool:
     """By UID: a template made anew under the same name does not own what the old one left."""
     references = (live.get("metadata") or {}).get("ownerReferences") or []
     return any(reference.get("controller") is True and reference.get("uid") == uid for reference in references)
+
+
+def owner_renamed(wanted: Manifest, live: Manifest) -> list[Manifest]:
+    """What a JSON patch has to change where the owner is named in another version than the one that it is read in."""
+    versions = {each["uid"]: each["apiVersion"] for each in wanted["metadata"].get("ownerReferences", ())}
+    there = enumerate((live.get("metadata") or {}).get("ownerReferences") or [])
+    return [
+        {"op": "replace", "path": f"/metadata/ownerReferences/{number}/apiVersion", "value": versions[each["uid"]]}
+        for number, each in there
+        if versions.get(each.get("uid"), each.get("apiVersion")) != each.get("apiVersion")
+    ]
 
 
 def ours(live: Manifest) -> bool:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from controller.compile.groyne_policy import ENDPOINTS, Endpoint, Service, groyne_policy, needed_services
-from policy.template_identity import template_identity
 from controller.compile.material import NOTHING_BEFORE, Before, material
 from controller.compile.network_policy import network_policy
 from controller.compile.output import Manifest
@@ -22,6 +21,7 @@ from dataplane.compile import Plan, make_plan
 from dataplane.sidecar import SidecarOptions, compile_sidecar
 from policy.domains import DomainPattern, parse_domain
 from policy.program import Program, SecretKeyRef, Selection
+from policy.template_identity import template_identity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from e2e.cluster import Cluster
-from e2e.kubernetes.controller_process import ACCOUNT, NAMESPACE, until
+from e2e.kubernetes.controller_process import ACCOUNT, NAMESPACE, PATIENCE, until
 
 
 class Team:
@@ -40,8 +40,8 @@ class Team:
 
         return until(look, lambda: f"{kind} {name} {what}: {self.get(kind, name)}")
 
-    def gone(self, kind: str, name: str) -> None:
-        until(lambda: self.get(kind, name) is None, f"{kind} {name} is gone")
+    def gone(self, kind: str, name: str, patience: float = PATIENCE) -> None:
+        until(lambda: self.get(kind, name) is None, f"{kind} {name} is gone", patience)
 
     def delete(self, kind: str, name: str) -> None:
         self.cluster.kubectl("delete", kind, name, "-n", self.namespace, "--wait=false")
