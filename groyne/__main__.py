@@ -17,6 +17,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from crds import names
+from dataplane.external_settings import ExternalSettings, read_settings
 from groyne import output
 from groyne.check import check as check_directory
 from groyne.explain import Explainer
@@ -83,6 +84,14 @@ def run(
     isolate: Annotated[bool, typer.Option("--isolate/--no-isolate", help="On Linux: nothing leaves but through Envoy.")] = True,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Where to listen without isolation; 0 chooses.")] = 0,
     concurrency: Annotated[int, typer.Option("--concurrency", min=1, max=64, help="Envoy's worker threads.")] = 2,
+    ext_proc: Annotated[
+        Path | None,
+        typer.Option("--ext-proc", metavar="FILE", readable=False, help="Settings of ext-proc, such as the provider's URL (YAML)."),
+    ] = None,
+    ext_proc_filter: Annotated[
+        list[str] | None,
+        typer.Option("--ext-proc-filter", metavar="NAME=VALUE", help="How Envoy treats ext-proc (messageTimeout=5s); may be repeated."),
+    ] = None,
     output_: OutputOption = Output.TEXT,
 ) -> None:
     """Run COMMAND so that it reaches only what the policy allows, with credentials that it never holds."""
@@ -98,6 +107,8 @@ def run(
         isolate=isolate,
         port=port,
         concurrency=concurrency,
+        ext_proc=ext_proc.absolute() if ext_proc else None,
+        external=filter_settings(ext_proc_filter),
         environ=dict(os.environ),
     )
     try:
@@ -187,6 +198,14 @@ def judged(directory: Path, identity: Who) -> Workspace:
     if workspace.broken:
         raise typer.Exit(Exit.PROBLEMS)
     return workspace
+
+
+def filter_settings(given: list[str] | None) -> ExternalSettings:
+    raw = dict(part.partition("=")[::2] for part in given or ())
+    settings, problems = read_settings(raw)
+    if problems:
+        fail("; ".join(f"--ext-proc-filter {problem.field}: {problem.message}" for problem in problems), Exit.USAGE)
+    return settings
 
 
 def who(template: str | None, labels: str, namespace: str) -> Who:

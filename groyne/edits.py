@@ -2,11 +2,13 @@
 
 Rules reach Envoy by RDS and hold for the next request on any connection. What is already a tunnel is closed where the edit
 blocks its host, or changes whether what is in it is read. A broken edit is reported; the last good rules stay in force. That
-never holds for credentials: what an edit takes away is gone, whatever else is wrong with it.
+never holds for credentials: what an edit takes away is gone, whatever else is wrong with it. ext-proc, where it is needed, has an
+edit before Envoy does: what a new rule sends there is judged by that rule.
 """
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -72,13 +74,20 @@ async def taken(session: Session, workspace: Workspace) -> bool:
     before, session.workspace = (session.workspace, session.proxy.plan), workspace
     done = False
     try:
+        await session.external.obey(workspace)
         await asyncio.to_thread(session.proxy.apply, workspace)
         done = await session.proxy.in_force()
     finally:
         if not done:
             session.workspace, session.proxy.plan = before
+            await restored(session, workspace)
         session.proxy.withdraw()
     return done
+
+
+async def restored(session: Session, edited: Workspace) -> None:
+    """ext-proc has the rules that Envoy has, with the edit's credentials."""
+    await session.external.obey(replace(edited, sources=session.workspace.sources))
 
 
 def report_problems(before: Workspace, after: Workspace) -> None:

@@ -87,7 +87,7 @@ class Envoy:
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.DEVNULL,
                 env={"PATH": os.defpath},
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
                 umask=0o077,
                 # Not in the command's process group: Ctrl-C is the command's, and Envoy outlives it by its last log lines.
                 start_new_session=True,
@@ -150,6 +150,6 @@ class Envoy:
         return "it left no log"
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     if _libc is not None:
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -14,9 +14,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dataplane.compile import Configuration, Options, Plan, compile_envoy, make_plan
+from dataplane.external_settings import ExternalSettings
 from dataplane.secrets import CREDENTIAL_FILE, withdrawn
 from groyne import clock
 from groyne.envoy import Envoy, EnvoyError, reading_time
+from groyne.external import beside
 from groyne.placeholders import guards_for
 from groyne.rundir import RunDirectory
 from groyne.trust import NO_HOST, Trust
@@ -34,6 +36,9 @@ class Proxy:
     directory: RunDirectory
     trust: Trust
     options: Options
+    external: ExternalSettings | None = None
+    """How Envoy treats ext-proc; None where there is none. Its filter is there before a rule needs it: listeners stay as they are."""
+
     placeholders: Mapping[str, str] = field(default_factory=dict)
     """By credential: where they belong is the policy's to say, so each edit says it anew."""
 
@@ -46,7 +51,8 @@ class Proxy:
     def apply(self, workspace: Workspace) -> Configuration:
         """Writes what differs from what is there; `withdraw` comes when Envoy had the time to take it. Raises EnvoyError."""
         plan = make_plan(workspace.selection, workspace.template_passthrough)
-        options = replace(self.options, guards=guards_for(workspace, self.placeholders))
+        external = None if self.external is None else beside(self.directory.private, workspace, self.external)
+        options = replace(self.options, guards=guards_for(workspace, self.placeholders), external=external)
         leafs = self.trust.leafs(plan.intercepted_names or NO_HOST, clock.now())
         configuration = compile_envoy(plan, workspace.credentials.values, leafs, options)
         self._left_over = self._written.keys() - configuration.files.keys()

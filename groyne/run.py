@@ -172,6 +172,7 @@ class attending:  # noqa: N801 - reads as a verb where it is used
             self._group.create_task(follow(self._session)),
             self._group.create_task(obey_edits(self._session, self._relay, self._hide)),
             self._group.create_task(watch_envoy(self._session)),
+            self._group.create_task(self._session.external.keep()),
         ]
 
     async def __aexit__(self, *failure: object) -> None:

@@ -11,6 +11,7 @@ from typing import TextIO, TypeVar
 from dataplane.access_log import FILE as ACCESS_LOG
 from dataplane.clusters import ROOTS_FILE
 from dataplane.compile import Options
+from dataplane.external_settings import ExternalSettings
 from dataplane.listeners import DnsCache
 from dataplane.literals import NOT_PUBLIC_RANGES
 from dataplane.secrets import Layout
@@ -19,6 +20,7 @@ from groyne.audit import Audit, refused_at_the_door
 from groyne.environment.proxy_env import existing_ca_files, existing_proxy
 from groyne.environment.scrub import scrub
 from groyne.envoy import ADMIN_SOCKET, EnvoyError, find_envoy
+from groyne.external import ExternalError, ExtProc
 from groyne.own_ca import trust_of
 from groyne.proxy import Proxy
 from groyne.resolve_option import Pins
@@ -41,7 +43,10 @@ class RunError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpec:
-    """What the command line asked for. `port` is where a proxy without isolation listens, 0 for any free one."""
+    """What the command line asked for. `port` is where a proxy without isolation listens, 0 for any free one.
+
+    `ext_proc` is a file of ext-proc's settings, `external` how Envoy treats it.
+    """
 
     directory: Path
     who: Who
@@ -52,6 +57,8 @@ class RunSpec:
     isolate: bool = True
     port: int = 0
     concurrency: int = 2
+    ext_proc: Path | None = None
+    external: ExternalSettings = field(default_factory=ExternalSettings)
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -63,6 +70,7 @@ class Session:
     workspace: Workspace
     directory: RunDirectory
     proxy: Proxy
+    external: ExtProc
     audit: Audit
     env: dict[str, str] = field(repr=False)
     trust: Trust
@@ -88,15 +96,18 @@ async def started(spec: RunSpec) -> AsyncIterator[Session]:
         session = await stack.enter_async_context(prepared(spec, workspace, directory))
         stack.push_async_callback(finished, session)
         try:
+            # First: a request that it must decide would be refused.
+            await session.external.tell(workspace)
             await session.proxy.start(binary, concurrency=spec.concurrency)
-        except EnvoyError as error:
+        except (EnvoyError, ExternalError) as error:
             raise RunError(str(error)) from error
         yield session
 
 
 async def finished(session: Session) -> None:
-    """Envoy writes its last log lines when it stops."""
+    """Envoy writes its last log lines when it stops, and asks ext-proc until then."""
     await session.proxy.stop()
+    await session.external.stop()
     session.catch_up()
 
 
@@ -127,10 +138,11 @@ async def prepared(spec: RunSpec, workspace: Workspace, directory: RunDirectory)
             allowed_literals=spec.pins.literals,
             pinned_ports=spec.pins.ports,
         )
-        proxy = Proxy(directory=directory, trust=trust, options=options, placeholders=scrubbed.placeholders)
+        proxy = Proxy(directory=directory, trust=trust, options=options, external=spec.external, placeholders=scrubbed.placeholders)
+        external = ExtProc(directory=directory, config=spec.ext_proc)
         proxy.apply(workspace)
         with log_path.open(encoding="utf-8", errors="replace") as log, or_refuse(lambda: audit_file(spec.audit), "--audit ") as out:
-            yield Session(spec, workspace, directory, proxy, Audit(log, out), scrubbed.env, trust)
+            yield Session(spec, workspace, directory, proxy, external, Audit(log, out), scrubbed.env, trust)
 
 
 def write_trust(spec: RunSpec, directory: RunDirectory, trust: Trust) -> None:

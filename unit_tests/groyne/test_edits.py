@@ -48,6 +48,18 @@ class Tunnels:
         self.asked.append(predicate)
 
 
+@dataclass(slots=True)
+class Hearing:
+    """An ext-proc that notes which rules it was told, with how many credentials, and when Envoy had them."""
+
+    proxy: Deaf
+    told: list[tuple[list[str], int, bool]] = field(default_factory=list)
+
+    async def obey(self, workspace):
+        rules = [rule["name"] for raw in workspace.sources.values() for rule in raw["spec"]["rules"]]
+        self.told.append((rules, len(workspace.credentials.values), self.proxy.plan.selection.rules == workspace.selection.rules))
+
+
 class Run:
     """A session on a directory of manifests, without Envoy."""
 
@@ -63,7 +75,8 @@ class Run:
         options = Options(layout=Layout(directory=str(self.private)), address={}, admin_socket="")
         self.proxy = Deaf(directory=directory, trust=trust, options=options)
         self.proxy.apply(workspace)
-        self.session = Session(spec, workspace, directory, self.proxy, Audit(io.StringIO()), {}, trust)
+        self.external = Hearing(self.proxy)
+        self.session = Session(spec, workspace, directory, self.proxy, self.external, Audit(io.StringIO()), {}, trust)
 
     def edit(self, *objects):
         write(self.policy, *objects)
@@ -92,6 +105,21 @@ def templated(run):
 @pytest.fixture
 def labelled(run):
     return run(manifest(KEY), secret(apiKey=VALUE), who=Who())
+
+
+def test_ext_proc_has_an_edit_before_envoy(labelled):
+    """What a new rule sends there must not be judged without that rule."""
+    labelled.edit(manifest(KEY, rule("more", block=block())), secret(apiKey=VALUE))
+    assert labelled.external.told == [(["key", "more"], 1, False)]
+    assert labelled.rules == ["key", "more"]
+
+
+def test_where_envoy_refuses_an_edit_ext_proc_keeps_its_rules_too(labelled):
+    """But not the credential that the edit took away."""
+    labelled.proxy.takes = False
+    labelled.edit(manifest(rule("more", block=block())))
+    assert [(rules, keys) for rules, keys, _ in labelled.external.told] == [(["more"], 0), (["key"], 0)]
+    assert labelled.rules == ["key"]
 
 
 def test_a_credential_that_is_taken_away_loses_its_value(labelled):
