@@ -13,6 +13,7 @@ from typing import Any
 from controller.announcer import Announcer
 from controller.caches import Caches, secrets_of
 from controller.cluster_view import ClusterView
+from controller.contests import Contests
 from controller.dispatch import Dispatch, SecretUsers
 from controller.kinds import GLOBAL_PROFILES, PROFILES, SERVICES
 from controller.last_good import LastGood
@@ -83,6 +84,7 @@ class Assembly:
             nodes=self._caches.nodes.store.list,
             kubernetes_service=lambda: self._state.service,
         )
+        self._state.pace = Pace(self._contests())
         self._dispatch = self._make_dispatch()
         self._last_good = LastGood(client=around.client, profiles=self._state.profiles, changed=self._dispatch.changed)
         around.own_metrics.inventory(templates=lambda: len(self._state.templates), profiles=self._state.profiles.states)
@@ -293,6 +295,11 @@ class Assembly:
 
     def _expiring(self, key: Key, ends: Mapping[CertificateKind, datetime]) -> None:
         self._around.own_metrics.certificates(key.namespace, key.name, ends)
+
+    def _contests(self) -> Contests:
+        caches = self._caches
+        profiles = {PROFILES.kind: caches.profiles.store, GLOBAL_PROFILES.kind: caches.globals.store}
+        return Contests(templates=caches.templates.store, profiles=profiles, tell=self._tell)
 
     def _tell(self, about: Raw, kind: Any, reason: str, note: str) -> None:
         self._around.recorder.record(about, type=kind, reason=reason, action="Reconcile", note=note)

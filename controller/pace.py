@@ -1,32 +1,58 @@
-"""How often one object may be written: against another writer who undoes each write, two a second are enough and more would be a fight."""
+"""How often one object may be written: against another writer who undoes each write, two a second are enough and more would be a fight.
+
+An object that is written as often as it may be for ten seconds is contested, and that is told: two programs, or a program and a person,
+want different things of it, and neither knows of the other.
+"""
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 
 INTERVAL = 0.5
 BURST = 2
+CONTESTED = 20
+"""Writes in a row, none much later than the one before."""
 MOST_KEPT = 20_000
 
 
-class Pace:
-    """A write that comes too early is told how long to wait."""
+@dataclass(frozen=True, slots=True)
+class Past:
+    """The last writes' times, and how many there were in a row."""
 
-    def __init__(self) -> None:
-        self._written: OrderedDict[Hashable, tuple[float, ...]] = OrderedDict()
+    times: tuple[float, ...] = ()
+    row: int = 0
+
+
+class Pace:
+    """A write that comes too early is told how long to wait. `contested` hears of an object once for so many writes in a row."""
+
+    def __init__(self, contested: Callable[[Hashable], None] = lambda _: None) -> None:
+        self._contested = contested
+        self._written: OrderedDict[Hashable, Past] = OrderedDict()
 
     def wait(self, item: Hashable) -> float:
         """Seconds; 0 where it may be written now."""
-        past = self._written.get(item, ())
+        past = self._written.get(item, Past()).times
         if len(past) < BURST:
             return 0.0
         return max(0.0, past[0] + INTERVAL * BURST - asyncio.get_running_loop().time())
 
     def note(self, item: Hashable) -> None:
-        past = self._written.pop(item, ())
-        self._written[item] = (*past, asyncio.get_running_loop().time())[-BURST:]
+        past, now = self._written.pop(item, Past()), asyncio.get_running_loop().time()
+        row = past.row + 1 if past.times and now < past.times[-1] + 2 * INTERVAL * BURST else 1
+        self._written[item] = Past(times=(*past.times, now)[-BURST:], row=row)
         while len(self._written) > MOST_KEPT:
             self._written.popitem(last=False)
+        if row % CONTESTED == 0:
+            self._contested(item)
+
+    def take(self, item: Hashable) -> None:
+        """It is written now. Raises TooSoon."""
+        seconds = self.wait(item)
+        if seconds > 0:
+            raise TooSoon(seconds)
+        self.note(item)
 
 
 class TooSoon(Exception):  # noqa: N818 — not an error: it says when

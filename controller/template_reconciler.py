@@ -17,7 +17,7 @@ from controller.compile.material import read_before
 from controller.compile.output import Manifest
 from controller.compile.secret import CONTENT_HASH, size_problem
 from controller.compile.template import Cluster, TemplateOutput, compile_template, passthrough
-from controller.kinds import NETWORK_POLICIES, templates_like
+from controller.kinds import NETWORK_POLICIES, TEMPLATES, templates_like
 from controller.last_good import LastGood
 from controller.ledger import Ledger, Outcome
 from controller.pace import TooSoon
@@ -121,6 +121,7 @@ class TemplateReconciler:
         wanted = name_hash(key.name)
         if objects.labels(raw).get(HASH_LABEL) == wanted:
             return
+        self._effects.policies.pace.take((TEMPLATES, key))
         # No apply: the server would read all that others own through the version that they wrote in, and fail where that cannot be had.
         body = {"metadata": {"uid": objects.uid_of(raw), "labels": {HASH_LABEL: wanted}}}
         await self._effects.client.merge_patch(templates_like(raw), key, body)
