@@ -34,12 +34,20 @@ class SandboxToken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """`identity` decides which profiles hold; `pod` and `address` are for audit and for providers, and may be empty."""
+    """`identity` decides which profiles hold; `pod`, `template` and `address` are for audit and providers, and may be empty."""
 
     identity: Identity
     pod: str = ""
+    template: str = ""
     address: str = ""
     token: SandboxToken | None = None
+
+    @property
+    def name(self) -> str:
+        """The pod, or the template whose pods nobody tells apart; empty where neither is known."""
+        if self.pod:
+            return f"pod {self.identity.namespace}/{self.pod}"
+        return f"template {self.template}" if self.template else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,24 +105,15 @@ def read_token(encoded: str) -> SandboxToken | None:
 
 
 def from_metadata(text: str) -> Caller | Unknown:
-    """Base64 of JSON: `namespace`, `labels`, and where there are any `pod` and `token` (as the attribute has it)."""
+    """Base64 of JSON: `namespace`, `labels`, and where there are any `template`, `pod` and `token` (as the attribute has it)."""
     found = decoded_object(text)
     namespace, labels = found.get("namespace"), found.get("labels", {})
     readable = isinstance(labels, dict) and all(isinstance(value, str) for value in labels.values())
     if not isinstance(namespace, str) or not namespace or not readable:
         return Unknown(reason="missing_identity")
-    pod, token = found.get("pod", ""), found.get("token", "")
-    return Caller(
-        identity=Identity(namespace=namespace, labels=tuple(sorted(labels.items()))),
-        pod=pod if isinstance(pod, str) else "",
-        token=read_token(token) if isinstance(token, str) else None,
-    )
-
-
-def to_metadata(identity: Identity, *, pod: str = "", token: str = "") -> str:
-    """What `from_metadata` reads: for whoever starts Envoy and ext-proc side by side."""
-    content = {"namespace": identity.namespace, "labels": dict(identity.labels), "pod": pod, "token": token}
-    return base64.b64encode(json.dumps(content, sort_keys=True).encode()).decode("ascii")
+    pod, template, token = (value if isinstance(value := found.get(key), str) else "" for key in ("pod", "template", "token"))
+    identity = Identity(namespace=namespace, labels=tuple(sorted(labels.items())))
+    return Caller(identity=identity, pod=pod, template=template, token=read_token(token))
 
 
 def decoded_object(encoded: str) -> dict[str, Any]:

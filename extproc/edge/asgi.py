@@ -1,0 +1,126 @@
+"""gRPC over ASGI: one method, `Process`, as an application for a server that speaks HTTP/2 and leaves gRPC to us.
+
+In: ASGI's events, whose bytes are gRPC's length-prefixed messages (grpc/grpc, PROTOCOL-HTTP2.md). Out: the same the other
+way round, and trailers with the status. Messages are bounded; compressed ones, which Envoy never sends, are refused.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+from extproc.edge.driver import Desk, drive
+from extproc.edge.messages import Unreadable
+from extproc.identity import Peer
+
+Scope = Mapping[str, Any]
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Admit = Callable[[str], str | None]
+"""A client's certificate in, its SPIFFE id out; None where it may not speak here."""
+
+PATH = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"
+IDENTITY = b"x-groyne-identity"
+LONGEST = 4 * 1024 * 1024
+"""Bytes of a message, gRPC's usual limit: more than Envoy buffers of a body."""
+PREFIX = 5
+TLS_1_3 = 0x0304
+
+OK, UNKNOWN, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL, UNAUTHENTICATED = 0, 2, 8, 12, 13, 16
+GRPC = [(b"content-type", b"application/grpc")]
+
+log = logging.getLogger(__name__)
+
+
+class TooLong(Exception):  # noqa: N818 - what the message is
+    pass
+
+
+class Gone(Exception):  # noqa: N818 - what the client is
+    """The client has left: there is nobody to answer."""
+
+
+class Application:
+    """`metadata` says whether the stream's own metadata may name an identity; `admit` judges clients' certificates."""
+
+    def __init__(self, desk: Desk, *, metadata: bool = False, admit: Admit | None = None) -> None:
+        self._desk = desk
+        self._metadata = metadata
+        self._admit = admit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        try:
+            await self._serve(scope, receive, send)
+        except (Gone, OSError):
+            # Envoy resets each stream that it is done with.
+            return
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] != PATH:
+            await refuse(send, UNIMPLEMENTED)
+            return
+        peer = self._peer(scope)
+        if peer is None:
+            await refuse(send, UNAUTHENTICATED)
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": GRPC, "trailers": True})
+        status = OK
+        try:
+            async for message in drive(messages(receive), peer, self._desk):
+                prefixed = b"\0" + len(message).to_bytes(4, "big") + message
+                await send({"type": "http.response.body", "body": prefixed, "more_body": True})
+        except Unreadable:
+            status = UNKNOWN
+        except TooLong:
+            status = RESOURCE_EXHAUSTED
+        except (Gone, OSError):
+            raise
+        except Exception:
+            log.exception("a stream ended by an error that nobody expected")
+            status = INTERNAL
+        await finish(send, status)
+
+    def _peer(self, scope: Scope) -> Peer | None:
+        spiffe_id = ""
+        if self._admit:
+            tls = scope["extensions"].get("tls", {})
+            chain = tls.get("client_cert_chain", ())
+            modern = (tls.get("tls_version") or 0) >= TLS_1_3
+            admitted = self._admit(chain[0]) if chain and modern else None
+            if admitted is None:
+                return None
+            spiffe_id = admitted
+        told = next((value for name, value in scope["headers"] if name == IDENTITY), b"") if self._metadata else b""
+        return Peer(spiffe_id=spiffe_id, metadata=told.decode("latin-1"))
+
+
+async def messages(receive: Receive) -> AsyncIterator[bytes]:
+    """Raises TooLong, Unreadable, Gone."""
+    unread = bytearray()
+    while True:
+        event = await receive()
+        if event["type"] != "http.request":
+            raise Gone
+        unread += event.get("body", b"")
+        while len(unread) >= PREFIX:
+            length = int.from_bytes(unread[1:PREFIX], "big")
+            if unread[0] or length > LONGEST:
+                raise TooLong if length > LONGEST else Unreadable
+            if len(unread) < PREFIX + length:
+                break
+            message = bytes(unread[PREFIX : PREFIX + length])
+            del unread[: PREFIX + length]
+            yield message
+        if not event.get("more_body"):
+            return
+
+
+async def refuse(send: Send, status: int) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": GRPC, "trailers": True})
+    await finish(send, status)
+
+
+async def finish(send: Send, status: int) -> None:
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+    await send({"type": "http.response.trailers", "headers": [(b"grpc-status", str(status).encode())], "more_trailers": False})

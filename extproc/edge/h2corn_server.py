@@ -1,0 +1,110 @@
+"""The stream served by h2corn, whose HTTP/2 is Rust's: more requests on one processor than grpcio (docs/performance.md).
+
+It takes its certificate when it starts. So an exchanged certificate is a new server on the same port, and the old one drains:
+its connections are told to go, streams that are open come to their end. Who a client is, is asked for each stream.
+"""
+
+import asyncio
+import logging
+from typing import Any
+
+from h2corn import Config, Server
+
+from extproc.edge.asgi import Application
+from mtls.keeper import Keeper
+
+STREAMS = 10_000
+PRIVATE = 0o600
+"""A socket in the file system is for one user."""
+
+log = logging.getLogger(__name__)
+
+
+class H2cornServer:
+    """`bind` is `host:port` or `unix:path`; with a `keeper` its clients must show a certificate. `shared`: others listen there too."""
+
+    def __init__(self, application: Application, *, bind: str, drain: float, keeper: Keeper | None = None, shared: bool = False) -> None:
+        self._application = application
+        self._bind, self._drain = bind, drain
+        self._keeper = keeper
+        self._shared = shared or keeper is not None
+        self._servers: list[Server] = []
+        self._exchanged = asyncio.Event()
+        self._stopped = asyncio.Event()
+        self._up, self._ended = asyncio.Event(), asyncio.Event()
+        if keeper:
+            keeper.on_exchange(lambda _: self._exchanged.set())
+
+    async def run(self) -> None:
+        """Until `stop`; then what is in hand is ended. Raises OSError or ValueError where the first server cannot begin."""
+        async with asyncio.TaskGroup() as group:
+            await self._begin(group)
+            self._up.set()
+            while not self._stopped.is_set():
+                await self._either(group)
+                if self._exchanged.is_set():
+                    self._exchanged.clear()
+                    await self._replace(group)
+            for server in self._servers:
+                server.shutdown()
+        self._ended.set()
+
+    async def started(self) -> None:
+        await self._up.wait()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        return tuple(self._servers[-1].addresses)
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    async def ended(self) -> None:
+        await self._ended.wait()
+
+    async def _either(self, group: asyncio.TaskGroup) -> None:
+        waiting = [group.create_task(event.wait()) for event in (self._stopped, self._exchanged)]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+
+    async def _begin(self, group: asyncio.TaskGroup) -> None:
+        server = Server(self._application, self._config())
+        group.create_task(self._serve(server), name="h2corn")
+        await server.wait_started()
+        self._servers.append(server)
+
+    async def _serve(self, server: Server) -> None:
+        try:
+            await server.serve()
+        finally:
+            if server in self._servers:
+                self._servers.remove(server)
+
+    async def _replace(self, group: asyncio.TaskGroup) -> None:
+        old = list(self._servers)
+        try:
+            await self._begin(group)
+        except (OSError, ValueError) as error:
+            log.warning("the server cannot take its new certificate: the old one stays", extra={"why": type(error).__name__})
+            return
+        for server in old:
+            server.shutdown()
+
+    def _config(self) -> Config:
+        secured: dict[str, Any] = {}
+        if self._keeper:
+            certificate, key, *authorities = self._keeper.files.paths
+            secured = {"certfile": certificate, "keyfile": key, "ca_certs": authorities[0], "cert_reqs": "required"}
+        return Config(
+            bind=(self._bind,),
+            lifespan="off",
+            grpc=True,
+            http1=False,
+            access_log=False,
+            reuse_port=self._shared and not self._bind.startswith("unix:"),
+            uds_permissions=PRIVATE,
+            max_concurrent_streams=STREAMS,
+            timeout_graceful_shutdown=self._drain,
+            **secured,
+        )

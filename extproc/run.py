@@ -1,0 +1,197 @@
+"""The process from start to end: it listens at once and refuses until there is something to decide by, then drains.
+
+    certificates → the feed reads → the first snapshot → ready
+    SIGTERM → not ready, no new streams → open streams and waiting audit events end, or have had their time
+
+It listens before it is ready, so that an Envoy that comes early is told no instead of nothing.
+"""
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime
+
+from prometheus_client import CollectorRegistry
+
+from daemon.health import Checks, Health
+from daemon.health_server import HealthServer
+from daemon.heartbeat import Heartbeat
+from extproc.admission import Admission, IdentitySource
+from extproc.desk import FrontDesk
+from extproc.edge.grpcio_server import HealthServer as GrpcHealth
+from extproc.edge.listening import TRANSPORTS, Listening, Place, Secured
+from extproc.feed import Swap
+from extproc.feed.manifests import ManifestFeed
+from extproc.issuing import Issuer
+from extproc.metrics import ExtprocMetrics
+from extproc.providers.cache import CachedProvider
+from extproc.providers.http import Tls
+from extproc.providers.opening import Means, open_provider
+from extproc.providers.seam import Provider
+from extproc.settings import Settings
+from kube.tasks import running
+from mtls.contexts import client_context
+from mtls.files import TlsFiles, tls_files
+from mtls.identity import Purpose
+from mtls.keeper import Keeper
+from mtls.metrics import TlsMetrics
+from mtls.spiffe import Peers
+
+log = logging.getLogger(__name__)
+
+Service = Callable[[], Awaitable[object]]
+LOOK_EVERY = 0.25
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251 - the process's one clock on the wall
+
+
+async def run(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> None:
+    """Until SIGTERM or SIGINT. Raises ValueError (also `TlsError`) and OSError where it cannot begin."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        process = await Process.build(settings, stack, now)
+        await process.serve(stop)
+
+
+class Process:
+    """The parts, put together."""
+
+    def __init__(self, settings: Settings, now: Callable[[], datetime]) -> None:
+        self.settings = settings
+        self.now = now
+        self.registry = CollectorRegistry()
+        self.metrics = ExtprocMetrics(self.registry)
+        self.tls_metrics = TlsMetrics(self.registry)
+        self.checks = Checks()
+        self.services: dict[str, Service] = {}
+
+    @classmethod
+    async def build(cls, settings: Settings, stack: AsyncExitStack, now: Callable[[], datetime]) -> "Process":
+        process = cls(settings, now)
+        secured = await process._secured()
+        provider = await process._provider(stack)
+        process.desk = process._desk(provider)
+        process.checks.add("snapshot", process.desk.not_ready)
+        process.services["feed"] = feed(settings, process.desk.swap)
+        place = Place(
+            bind=settings.listen,
+            drain=settings.drain,
+            metadata=IdentitySource.METADATA in settings.identity,
+            shared=settings.workers > 1,
+            secured=secured,
+        )
+        process.listening = TRANSPORTS[settings.transport](process.desk, place)
+        process._health(stack)
+        return process
+
+    desk: FrontDesk
+    listening: Listening
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        async with running(self.services | {"server": self.listening.run, "ready": self._announce}):
+            await self.listening.started()
+            log.info("listening", extra={"address": self.settings.listen, "transport": self.settings.transport})
+            await stop.wait()
+            log.info("draining")
+            self.checks.add("draining", lambda: "the process is ending")
+            self.listening.stop()
+            await self._drained()
+
+    async def _drained(self) -> None:
+        """Streams that are open end, or have had their time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.settings.drain + 1.0):
+                await self.listening.ended()
+
+    def _desk(self, provider: Provider | None) -> FrontDesk:
+        settings = self.settings
+        admission = Admission(
+            sources=settings.identity,
+            allow_unknown=settings.unauthenticated == "allow",
+            overrides=settings.allow_mode_override,
+            unattributed=self.metrics.unattributed,
+        )
+        issuer = Issuer(provider, deadline=settings.provider_timeout + 1.0, failed=self.metrics.credential_failed)
+        return FrontDesk(admission=admission, issuer=issuer, metrics=self.metrics, clock=time.monotonic)
+
+    async def _secured(self) -> Secured | None:
+        settings = self.settings
+        names = ("tls-cert", "tls-key", "tls-ca")
+        files = tls_files(edge="Envoy", certificate=settings.tls_cert, key=settings.tls_key, authorities=settings.tls_ca, names=names)
+        if files is None:
+            return None
+        keeper = await self._keeper("envoy-certificate", files, Purpose.SERVER)
+        return Secured(keeper=keeper, peers=Peers.of(*settings.tls_clients))
+
+    async def _provider(self, stack: AsyncExitStack) -> Provider | None:
+        settings = self.settings
+        if not settings.provider_url:
+            return None
+        means = Means(
+            wall_clock=self.now,
+            observer=self.metrics,
+            tls=await self._provider_tls(),
+            timeout=settings.provider_timeout,
+            plaintext=settings.provider_plaintext,
+        )
+        opened = await stack.enter_async_context(open_provider(settings.provider_url, means))
+        cached = CachedProvider(
+            opened,
+            observer=self.metrics,
+            ttl=settings.provider_cache_ttl,
+            most=settings.provider_cache_size,
+            timeout=settings.provider_timeout,
+        )
+        return await stack.enter_async_context(cached)
+
+    async def _provider_tls(self) -> Tls | None:
+        settings = self.settings
+        names = ("provider-cert", "provider-key", "provider-ca")
+        given = (settings.provider_cert, settings.provider_key, settings.provider_ca)
+        files = tls_files(edge="credential provider", certificate=given[0], key=given[1], authorities=given[2], names=names)
+        if files is None:
+            return None
+        context = client_context(await self._keeper("provider-certificate", files, Purpose.CLIENT), peers=None)
+        return lambda: context
+
+    async def _keeper(self, name: str, files: TlsFiles, purpose: Purpose) -> Keeper:
+        keeper = await Keeper.open(files, now=self.now, metrics=self.tls_metrics, purposes=[purpose])
+        self.checks.add(name, keeper.not_ready)
+        self.services[name] = keeper.run
+        return keeper
+
+    def _health(self, stack: AsyncExitStack) -> None:
+        settings = self.settings
+        heartbeat = Heartbeat(clock=time.monotonic, late=self.metrics.lag)
+        self.services["heartbeat"] = heartbeat.run
+        if settings.health_port:
+            health = Health(checks=self.checks, heartbeat=heartbeat, registry=self.registry)
+            server = HealthServer(host=settings.health_host, port=settings.health_port, respond=health.answer)
+            server.start()
+            stack.callback(server.stop)
+
+    async def _announce(self) -> None:
+        """Tells gRPC's health service what the checks say."""
+        if not self.settings.grpc_health:
+            return
+        server = GrpcHealth(bind=self.settings.grpc_health)
+        await server.start()
+        try:
+            while True:
+                await server.ready(ready=not any(finding.reason for finding in self.checks.findings()))
+                await asyncio.sleep(LOOK_EVERY)
+        finally:
+            await server.stop()
+
+
+def feed(settings: Settings, swap: Swap) -> Service:
+    if settings.manifests:
+        return ManifestFeed(settings.manifests, swap).run
+    raise ValueError("manifests: name a directory or file to decide by")

@@ -1,0 +1,152 @@
+"""What an operator can decide about ext-proc, and nothing else: a value that nothing enforces has no place here.
+
+A field's description says what it means and why its default is what it is; `--help` and the table in docs/ext-proc.md are made
+from it.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_settings import NoDecode
+
+from daemon.settings import NAME, Model, OptionalPath, Seconds, entries, of, together
+from extproc.admission import IdentitySource
+
+Sources = Annotated[tuple[IdentitySource, ...], NoDecode, BeforeValidator(entries)]
+Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(entries)]
+
+
+class Settings(Model):
+    """ext-proc's."""
+
+    config: OptionalPath = Field(
+        None,
+        description="A YAML file of settings. Its keys are the flags' names without the leading dashes; flags and environment win over it.",
+        json_schema_extra=of("FILE"),
+    )
+    manifests: OptionalPath = Field(
+        None,
+        description="A directory or file of manifests to decide by, read anew whenever it changes. Without one: the cluster's objects.",
+        json_schema_extra=of("PATH"),
+    )
+    kubeconfig: OptionalPath = Field(
+        None,
+        description="How to reach the API server. Without one: as kubectl would, or, in a pod, by its service account.",
+        json_schema_extra=of("FILE"),
+    )
+    context: str = Field(
+        "",
+        description="The kubeconfig's context. Without one: the one that is current there.",
+        json_schema_extra=of("NAME"),
+        max_length=253,
+    )
+    namespace: str = Field(
+        "",
+        description="The one namespace whose profiles and pods are looked at. Without one: all of them.",
+        json_schema_extra=of("NAME"),
+        pattern=f"^$|{NAME}",
+        max_length=63,
+    )
+    listen: str = Field(
+        "[::]:9002",
+        description="Where Envoy reaches this process: HOST:PORT, or unix:PATH for an Envoy beside it.",
+        json_schema_extra=of("ADDRESS"),
+        pattern=r"^(unix:/.+|.+:[0-9]{1,5})$",
+    )
+    transport: Literal["h2corn", "grpcio"] = Field(
+        "h2corn",
+        description="Who speaks HTTP/2: h2corn carries two to three times as many requests on one processor; grpcio is the reference.",
+    )
+    workers: int = Field(
+        1,
+        description="Processes that share the port. Each has a snapshot of its own, and can use one processor.",
+        json_schema_extra=of("NUMBER"),
+        ge=1,
+        le=64,
+    )
+    identity: Sources = Field(
+        (IdentitySource.ATTRIBUTES, IdentitySource.CERTIFICATE),
+        description="Who says whose request it is, in order: attributes (a shared gateway's filter state), certificate (a sidecar's SPIFFE"
+        " id), metadata (of the gRPC stream: only on a socket that nothing but one Envoy reaches), address (of the pod, in a gateway).",
+        json_schema_extra=of("SOURCE,SOURCE…", default="attributes,certificate"),
+        min_length=1,
+    )
+    unauthenticated: Literal["deny", "allow"] = Field(
+        "deny",
+        description="What becomes of a request that nobody can tell whose it is. `allow`: only profiles for all pods hold for it.",
+    )
+    allow_mode_override: bool = Field(
+        False,
+        description="Envoy's filter has allow_mode_override: ask for a body where a rule must read it and the filter sends none.",
+    )
+    tls_cert: OptionalPath = Field(None, description="This server's certificate for Envoy, PEM.", json_schema_extra=of("FILE"))
+    tls_key: OptionalPath = Field(None, description="Its key.", json_schema_extra=of("FILE"))
+    tls_ca: OptionalPath = Field(None, description="Who may sign the certificates of Envoys.", json_schema_extra=of("FILE"))
+    tls_clients: Texts = Field(
+        (),
+        description="Which Envoys may speak here: SPIFFE ids, in which `*` stands for one segment of the path. Needed with TLS.",
+        json_schema_extra=of("ID,ID…", default="none"),
+    )
+    provider_url: str = Field(
+        "",
+        description="Where credentials of a credentialProvider are asked for. Without one, a rule that needs it fails by its failStrategy.",
+        json_schema_extra=of("URL"),
+        max_length=2048,
+    )
+    provider_cert: OptionalPath = Field(None, description="This client's certificate for the provider, PEM.", json_schema_extra=of("FILE"))
+    provider_key: OptionalPath = Field(None, description="Its key.", json_schema_extra=of("FILE"))
+    provider_ca: OptionalPath = Field(
+        None, description="Who may sign the provider's certificate. Without one: the system's roots.", json_schema_extra=of("FILE")
+    )
+    provider_timeout: Seconds = Field(
+        2.0, description="How long the provider may take, one attempt to connect again included.", json_schema_extra=of("SECONDS")
+    )
+    provider_plaintext: bool = Field(
+        False, description="Let the provider's URL be http:// to another machine: for meshes that encrypt by themselves."
+    )
+    provider_cache_ttl: Seconds = Field(
+        3600.0,
+        description="How long an issued credential is used where the provider says nothing of its end.",
+        json_schema_extra=of("SECONDS"),
+    )
+    provider_cache_size: int = Field(
+        10_000, description="How many issued credentials are kept.", json_schema_extra=of("NUMBER"), ge=1, le=10_000_000
+    )
+    audit_log: bool = Field(True, description="Write a line for each request that a rule matched, or that was refused.")
+    audit_queue: int = Field(
+        8192,
+        description="How many audit events may wait for their webhooks. What does not fit is dropped and counted.",
+        json_schema_extra=of("NUMBER"),
+        ge=1,
+        le=1_000_000,
+    )
+    health_host: str = Field(
+        "::", description="The address of the health port.", json_schema_extra=of("ADDRESS"), min_length=1, max_length=253
+    )
+    health_port: int = Field(8081, description="/healthz, /readyz and /metrics. 0: none.", json_schema_extra=of("NUMBER"), ge=0, le=65535)
+    grpc_health: str = Field(
+        "[::]:9003",
+        description="Where gRPC health and reflection are served, without TLS. Empty: nowhere.",
+        json_schema_extra=of("ADDRESS"),
+        pattern=r"^(|unix:/.+|.+:[0-9]{1,5})$",
+    )
+    drain: Seconds = Field(
+        10.0, description="At the end: how long open streams and waiting audit events have.", json_schema_extra=of("SECONDS")
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least level that is logged.")
+    log_format: Literal["json", "text"] = Field("json", description="JSON for machines, text for people.")
+
+    @model_validator(mode="after")
+    def fit_together(self) -> "Settings":
+        files = (self.tls_cert, self.tls_key, self.tls_ca)
+        if any(files) and not all(files):
+            raise together("tls_cert", "tls_key", "a server for Envoys needs its certificate, its key and the authorities of its clients")
+        if any(files) != bool(self.tls_clients):
+            raise together("tls_cert", "tls_clients", "who may speak is said by ids of certificates: give both, or neither")
+        if IdentitySource.METADATA in self.identity and not self.listen.startswith("unix:"):
+            raise together("identity", "listen", "metadata is whatever a client says: it counts only on a socket (unix:PATH)")
+        if self.workers > 1 and self.listen.startswith("unix:"):
+            raise together("workers", "listen", "a socket in the file system has one process: give a HOST:PORT, or one worker")
+        if (self.provider_cert is None) != (self.provider_key is None):
+            raise together("provider_cert", "provider_key", "a certificate and its key go together: give both, or neither")
+        return self
