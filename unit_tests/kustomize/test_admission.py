@@ -7,9 +7,9 @@ import re
 import pytest
 
 from controller.compile import groyne_policy, network_policy, secret
-from policy.template_hashes import HASH_LABEL
 from controller.compile.output import LABELS
 from controller.nudger import REVISION
+from policy.template_hashes import HASH_LABEL
 from unit_tests.kustomize.rendered import ACCOUNT, OVERLAYS, Objects, composed, overlay, rules
 
 PLACES = {"namespace": "elsewhere", "namePrefix": "blue-", "nameSuffix": "-two"}

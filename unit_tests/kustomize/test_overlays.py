@@ -5,7 +5,8 @@ import tomllib
 
 import pytest
 
-from controller.settings import Settings, variable
+from controller.settings import Settings
+from daemon.settings import variable
 from unit_tests.kustomize.rendered import ACCOUNT, OVERLAYS, REPOSITORY, overlay
 
 ALL = pytest.mark.parametrize("name", OVERLAYS)
