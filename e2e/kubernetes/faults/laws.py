@@ -7,9 +7,9 @@ then writes nothing; this says what no program has to be believed for.
 import re
 from collections.abc import Iterable
 
-from policy.template_hashes import HASH_LABEL, name_hash
 from e2e.cluster.faults import Asked
 from e2e.kubernetes.faults.place import Place, Raw, values
+from policy.template_hashes import HASH_LABEL, name_hash
 
 VALUE = re.compile(r"value-\d+-end")
 OWNED = {"networkpolicies": ("-network-policy", "-groyne"), "secrets": ("-egress",)}
