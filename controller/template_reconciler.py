@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from controller.compile import groyne_policy, network_policy, secret
 from policy.template_hashes import HASH_LABEL, name_hash
 from policy.template_identity import template_identity
+from controller.compile.credentials_now import credentials_now
 from controller.compile.material import read_before
 from controller.compile.output import Manifest
 from controller.compile.secret import CONTENT_HASH, size_problem
@@ -183,15 +184,15 @@ class TemplateReconciler:
         failure = refused(live, objects.uid_of(raw)) or resolved.failure
         if failure is None:
             made = await asyncio.to_thread(compiled, template, resolved, cluster, decoded(live), now)
-            failure = made if isinstance(made, Problem) else next((p for p in made.problems if p.fatal), None)
+            failure = made if isinstance(made, Problem) else without_secret(made)
         if failure is not None or isinstance(made, Problem) or made.secret is None:
-            return self._failing(raw, base, failure)
+            return await self._failing(name, raw, base, failure, resolved, live)
         wanted = with_profiles(made.secret, [entry.version for entry in entries if entry.version])
         too_large = size_problem(name.name, sum(map(len, wanted.data.values())))
         if too_large:
             self._effects.announce(raw, too_large)
             if too_large.fatal:
-                return self._failing(raw, base, too_large)
+                return await self._failing(name, raw, base, too_large, resolved, live)
         written = await self._effects.secrets.bring(name, wanted, live, now=now)
         revision = wanted.metadata["annotations"][CONTENT_HASH][:16]
         if written.changed:
@@ -222,10 +223,15 @@ class TemplateReconciler:
         if live is not None and refused(live, objects.uid_of(raw)) is None:
             await self._effects.secrets.remove(name, live)
 
-    def _failing(self, raw: Raw, base: Outcome, failure: Problem | None) -> Outcome:
-        """The Secret stays as it is."""
+    async def _failing(
+        self, name: Key, raw: Raw, base: Outcome, failure: Problem | None, resolved: Resolved, live: Raw | None
+    ) -> Outcome:
+        """The Secret stays as it is, but for credentials that are not what they were."""
         if failure:
             self._effects.announce(raw, failure)
+        if live is not None and refused(live, objects.uid_of(raw)) is None:
+            wanted = credentials_now(decoded(live), resolved.selection, resolved.credentials)
+            await self._effects.secrets.bring(name, wanted, live, now=self._now())
         return replace(base, failures=(failure,) if failure else ())
 
     def _unwritten(self, key: Key, template: SandboxTemplate, error: Exception) -> Outcome:
@@ -267,6 +273,11 @@ def compiled(
         own_ca=resolved.own_ca,
         before=read_before(before, now),
     )
+
+
+def without_secret(made: TemplateOutput) -> Problem | None:
+    """Why there is none. What is wrong with the template's own NetworkPolicy is no reason."""
+    return None if made.secret else next((problem for problem in made.problems if problem.fatal), None)
 
 
 def later(failed: list[Exception], rest: float | None) -> Result:

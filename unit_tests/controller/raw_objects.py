@@ -1,6 +1,9 @@
 """Raw objects as the API server would give them, for the tests of the controller."""
 
+import base64
 from typing import Any
+
+from policy.template_hashes import name_hash
 
 Raw = dict[str, Any]
 
@@ -44,3 +47,21 @@ def global_profile(name: str = "house", **more: Any) -> Raw:
     made = profile(name, "", **more)
     del made["metadata"]["namespace"]
     return {**made, "kind": "GlobalSecurityProfile"}
+
+
+def injecting(name: str = "keys", *, owner: str = "", **more: Any) -> Raw:
+    """A profile whose one rule puts a credential in, out of a Secret of its own namespace or of `owner`."""
+    named = {"name": "key", **({"namespace": owner} if owner else {})}
+    token = {"credentialRef": {"secret": named}, "apiKey": {"valueTemplate": "Bearer {{ .Token }}"}}
+    return profile(name, rules=[rule("key", tokenTransformation=token)], **more)
+
+
+def secret(name: str = "key", namespace: str = "team-a", *, annotations: dict[str, str] | None = None, **values: str) -> Raw:
+    data = {key: base64.b64encode(value.encode()).decode() for key, value in (values or {"apiKey": "first-value"}).items()}
+    head = {"name": name, "namespace": namespace, "annotations": annotations or {}}
+    return {"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": head, "data": data}
+
+
+def pod(name: str = "pod", namespace: str = "team-a", *, of: str = "python", **head: Any) -> Raw:
+    labels = {"agents.x-k8s.io/sandbox-template-ref-hash": name_hash(of)}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace, "labels": labels, **head}, "spec": {}}

@@ -88,7 +88,6 @@ class Stage:
         self.settings = Settings(**{"leader_election": False, "workers": 3, **settings})
         self.bound: set[str] = set()
         self.fault: Callable[[Sent], Fault] = lambda sent: None
-        self.assembly: Assembly | None = None
         self.registry = CollectorRegistry()
         self._life: asyncio.Task[None] | None = None
 
@@ -96,10 +95,15 @@ class Stage:
     def running(self) -> bool:
         return self._life is not None and not self._life.done()
 
-    async def start(self) -> None:
-        """A process begins; nothing is waited for."""
+    async def start(self, *, stand_by: float = 0.0) -> None:
+        """A process begins; nothing is waited for. `stand_by`: another leads for so long."""
         assert not self.running
-        self._life = asyncio.ensure_future(self._live())
+        self._life = asyncio.ensure_future(self._live(stand_by))
+
+    async def once(self) -> bool:
+        """As with `--once`."""
+        async with self._process() as assembly:
+            return await assembly.once()
 
     async def crash(self) -> None:
         """At once: nothing is ended, nothing is remembered."""
@@ -153,14 +157,23 @@ class Stage:
     def events(self, reason: str) -> list[Raw]:
         return [raw for raw in self.server.storage.objects(EVENTS).values() if raw["reason"] == reason]
 
-    async def _live(self) -> None:
+    async def _live(self, stand_by: float) -> None:
+        async with self._process() as assembly:
+            await asyncio.sleep(stand_by)
+            await assembly.work()
+
+    @asynccontextmanager
+    async def _process(self) -> AsyncIterator[Assembly]:
         around = self._around()
         async with asyncio.TaskGroup() as group:
-            self.assembly = Assembly(self.settings, around, group, now)
-            self.assembly.start()
+            assembly = Assembly(self.settings, around, group, now)
+            before = asyncio.all_tasks()
+            assembly.start()
             group.create_task(around.recorder.run())
-            await self.assembly.synced()
-            await self.assembly.work()
+            await assembly.synced()
+            yield assembly
+            for task in asyncio.all_tasks() - before:
+                task.cancel()
 
     def _around(self) -> Surroundings:
         registry = self.registry = CollectorRegistry()

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from controller.compile.families import cluster_families
@@ -57,6 +57,7 @@ def test_an_object_more_never_takes_a_family_away(cidrs, nodes, service, data):
     assert not known or WIDTH[fewer] <= WIDTH[more]
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # on a machine that has more to do
 @given(st.dictionaries(st.sampled_from(["spec", "status"]), JUNK, max_size=2))
 def test_a_poisoned_object_takes_nothing_away(junk):
     """Garbage raises nothing; a family that is there stays."""
