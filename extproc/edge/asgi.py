@@ -5,12 +5,14 @@ way round, and trailers with the status. Messages are bounded; compressed ones, 
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from extproc.edge.driver import Desk, drive
 from extproc.edge.messages import Unreadable
 from extproc.identity import Peer
+from kube.failures import where
 
 Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -50,11 +52,10 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        try:
+        # Envoy resets each stream that it is done with, and then nobody is there to answer. Whatever else there was to say
+        # has been logged: the server would write the error's own words.
+        with suppress(Exception):
             await self._serve(scope, receive, send)
-        except (Gone, OSError):
-            # Envoy resets each stream that it is done with.
-            return
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] != PATH:
@@ -69,15 +70,17 @@ class Application:
         try:
             async for message in drive(messages(receive), peer, self._desk):
                 prefixed = b"\0" + len(message).to_bytes(4, "big") + message
-                await send({"type": "http.response.body", "body": prefixed, "more_body": True})
+                with left_is_gone():
+                    await send({"type": "http.response.body", "body": prefixed, "more_body": True})
         except Unreadable:
             status = UNKNOWN
         except TooLong:
             status = RESOURCE_EXHAUSTED
-        except (Gone, OSError):
-            raise
-        except Exception:
-            log.exception("a stream ended by an error that nobody expected")
+        except Gone:
+            # A response that is left open counts as a fault of the application's.
+            status = OK
+        except Exception as error:  # noqa: BLE001 - its words may hold what the request held
+            log.error("a stream ended by an error that nobody expected: %s", where(error))  # noqa: TRY400
             status = INTERNAL
         await finish(send, status)
 
@@ -93,6 +96,15 @@ class Application:
             spiffe_id = admitted
         told = next((value for name, value in scope["headers"] if name == IDENTITY), b"") if self._metadata else b""
         return Peer(spiffe_id=spiffe_id, metadata=told.decode("latin-1"))
+
+
+@contextmanager
+def left_is_gone() -> Iterator[None]:
+    """However a server says that the client has left."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001 - each has an exception of its own
+        raise Gone from None
 
 
 async def messages(receive: Receive) -> AsyncIterator[bytes]:

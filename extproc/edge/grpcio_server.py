@@ -17,6 +17,7 @@ from grpc_reflection.v1alpha import reflection
 from extproc.edge.driver import Desk, drive
 from extproc.edge.messages import Unreadable
 from extproc.identity import Peer
+from kube.failures import where
 from mtls.grpc_edge import SpiffeInterceptor, caller, server_credentials
 from mtls.keeper import Keeper
 from mtls.spiffe import Peers
@@ -81,8 +82,8 @@ class GrpcioServer:
             await context.abort(grpc.StatusCode.UNKNOWN, str(error))
         except aio.AbortError:
             raise
-        except Exception:
-            log.exception("a stream ended by an error that nobody expected")
+        except Exception as error:  # noqa: BLE001 - its words may hold what the request held
+            log.error("a stream ended by an error that nobody expected: %s", where(error))  # noqa: TRY400
             await context.abort(grpc.StatusCode.INTERNAL, "internal error")
 
     def _peer(self, context: Any) -> Peer:
@@ -102,6 +103,7 @@ class HealthServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._servicer, self._server)
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
         self._bind = bind
+        self._version = ""
 
     async def start(self) -> int:
         await self.ready(ready=False)
@@ -116,6 +118,13 @@ class HealthServer:
         status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
         for service in self._services():
             await self._servicer.set(service, status)
+
+    async def decides_by(self, version: str) -> None:
+        """Whoever wrote that version of the manifests may ask for it as for a service of this name."""
+        if version and version != self._version:
+            await self._servicer.set(f"manifests/{version}", health_pb2.HealthCheckResponse.SERVING)
+            await self._servicer.set(f"manifests/{self._version}", health_pb2.HealthCheckResponse.NOT_SERVING)
+            self._version = version
 
     async def stop(self) -> None:
         await self._servicer.enter_graceful_shutdown()

@@ -102,6 +102,7 @@ class H2cornServer:
             grpc=True,
             http1=False,
             access_log=False,
+            log_format="json",
             reuse_port=self._shared and not self._bind.startswith("unix:"),
             uds_permissions=PRIVATE,
             max_concurrent_streams=STREAMS,

@@ -144,7 +144,7 @@ def mutation(answer: Mutate) -> pb.ProcessingResponse:
         option = common.header_mutation.set_headers.add(append_action=OVERWRITE, keep_empty_value=True)
         option.header.key, option.header.raw_value = name, value.encode("latin-1")
     common.header_mutation.remove_headers.extend(answer.remove)
-    response = pb.ProcessingResponse(dynamic_metadata=metadata(answer.verdict, answer.rule))
+    response = pb.ProcessingResponse(dynamic_metadata=metadata(answer.verdict, answer.rule, acted=answer.acted))
     part = response.request_body if answer.phase is Phase.REQUEST_BODY else response.request_headers
     part.response.CopyFrom(common)
     return response
@@ -169,12 +169,14 @@ def refusal(answer: Refuse) -> pb.ProcessingResponse:
     return response
 
 
-def metadata(verdict: str, rule: str, reason: str = "") -> struct_pb2.Struct:
+def metadata(verdict: str, rule: str, reason: str = "", acted: str = "") -> struct_pb2.Struct:
     found = struct_pb2.Struct()
     told = found.fields[METADATA].struct_value.fields
     told["verdict"].string_value, told["rule"].string_value = verdict, rule
     if reason:
         told["reason"].string_value = reason
+    if acted:
+        told["acted"].string_value = acted
     return found
 
 
