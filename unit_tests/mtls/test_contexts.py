@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+import uvloop
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from prometheus_client import CollectorRegistry
 
@@ -460,3 +461,18 @@ def test_any_purpose_is_no_purpose(tmp_path, server):
 
 def test_a_certificate_that_ends_soon_still_counts(tmp_path, server):
     assert talk(server, Side.of(tmp_path / "c", leaf(ROOT, CLIENT, ends=timedelta(minutes=1))))[0] == b"hello\n"
+
+
+def test_on_uvloop_the_same_peers_are_refused(tmp_path, server, client):
+    wrong = bare(tmp_path, leaf(ROOT, OTHER))
+    heard = Heard()
+
+    async def scenario() -> list[bytes]:
+        ours = client_context(client.keeper, peers=TO_SERVER)
+        async with asyncio.timeout(10), serving(server_context(server.keeper, peers=TO_CLIENT), heard) as port:
+            return [await says(port, ours), await says(port, wrong)]
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(scenario()) == [b"hello\n", b""]
+    assert heard.bytes == [b"hello\n"]
+    assert server.refused() == [Refusal.WRONG_ID.value]
