@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from controller.compile import groyne_policy, network_policy, secret
-from policy.template_hashes import HASH_LABEL, name_hash
-from policy.template_identity import template_identity
 from controller.compile.credentials_now import credentials_now
 from controller.compile.material import read_before
 from controller.compile.output import Manifest
@@ -42,6 +40,8 @@ from kube.objects import Key, Raw
 from kube.reconcile import Result
 from kube.store import Store
 from policy.program import ProfileRef
+from policy.template_hashes import HASH_LABEL, name_hash
+from policy.template_identity import template_identity
 
 log = logging.getLogger(__name__)
 
@@ -223,9 +223,7 @@ class TemplateReconciler:
         if live is not None and refused(live, objects.uid_of(raw)) is None:
             await self._effects.secrets.remove(name, live)
 
-    async def _failing(
-        self, name: Key, raw: Raw, base: Outcome, failure: Problem | None, resolved: Resolved, live: Raw | None
-    ) -> Outcome:
+    async def _failing(self, name: Key, raw: Raw, base: Outcome, failure: Problem | None, resolved: Resolved, live: Raw | None) -> Outcome:
         """The Secret stays as it is, but for credentials that are not what they were."""
         if failure:
             self._effects.announce(raw, failure)
