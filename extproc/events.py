@@ -80,13 +80,14 @@ class Continue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mutate:
-    """Goes on changed. `verdict` and `rule` are for the access log."""
+    """Goes on changed. `verdict` and `rule` are for the access log, `acted` too: a line for each rule that changed something."""
 
     phase: Phase
     set: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     remove: tuple[str, ...] = ()
     verdict: str = ""
     rule: str = ""
+    acted: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

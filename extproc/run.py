@@ -43,7 +43,7 @@ from mtls.spiffe import Peers
 log = logging.getLogger(__name__)
 
 Service = Callable[[], Awaitable[object]]
-LOOK_EVERY = 0.25
+LOOK_EVERY = 0.05
 
 
 def utc_now() -> datetime:
@@ -186,6 +186,7 @@ class Process:
         try:
             while True:
                 await server.ready(ready=not any(finding.reason for finding in self.checks.findings()))
+                await server.decides_by(self.desk.snapshot.sources.version if self.desk.snapshot else "")
                 await asyncio.sleep(LOOK_EVERY)
         finally:
             await server.stop()

@@ -46,13 +46,17 @@ class Pod:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """What a feed gathers. `templates` are the labels of a template's pods; `pods` are by address."""
+    """What a feed gathers. `templates` are the labels of a template's pods; `pods` are by address.
+
+    `version` names the state of what was read, where whoever wrote it waits until it is decided by.
+    """
 
     program: Program = field(default_factory=Program)
     secrets: Mapping[NamedIn, SecretData] = field(default_factory=dict, repr=False)
     config_maps: Mapping[NamedIn, Mapping[str, str]] = field(default_factory=dict)
     templates: Mapping[NamedIn, tuple[tuple[str, str], ...]] = field(default_factory=dict)
     pods: Mapping[str, Pod] = field(default_factory=dict)
+    version: str = ""
 
 
 class Recent(OrderedDict[Key, Value]):

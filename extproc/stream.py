@@ -20,8 +20,9 @@ from extproc.snapshot import View
 from policy.evaluate import from_secrets
 from policy.finish import finish
 from policy.mcp import MAX_BODY
-from policy.program import Rule, SecretRef
+from policy.program import ProfileRef, Rule, SecretRef
 from policy.request import Malformed, Request
+from policy.variables import Inputs
 from policy.verdict import Outcome, Verdict
 from policy.walk import End, Walked, walk
 
@@ -46,6 +47,8 @@ class Resolved:
     verdict: Verdict
     status: int | None
     credentials_failed: tuple[str, ...] = ()
+    inputs: Mapping[ProfileRef, Inputs] = field(default_factory=dict, repr=False)
+    """Those of the snapshot that decided."""
 
 
 Answers = list[Answer]
@@ -70,6 +73,8 @@ class Machine:
     """Answers that are due after the one to the headers, unless that refuses."""
     status: int | None = None
     failed: tuple[str, ...] = ()
+    without: frozenset[str] = frozenset()
+    """Rules that forward without the credential that they want."""
 
     def on(self, event: Event) -> Answers | Wanting:
         match event:
@@ -121,6 +126,7 @@ class Machine:
         walked, request = self.known_walk, self.known_request
         self.failed = tuple(name for name, value in issued.items() if value is None)
         values = from_secrets(self.view.selection, self.view.credentials, lambda rule: issued.get(rule.id))
+        self.without = frozenset(rule.id for rule in walked.wanted if values(rule) is None)
         self.verdict = finish(self.view.selection, walked, request, values)
         answer = self.answer(self.verdict, walked)
         return [answer] if isinstance(answer, Refuse) else [answer, *self.held_back(), *self.owed]
@@ -133,11 +139,18 @@ class Machine:
             return refusals.by_verdict(verdict, self.known_request, self.known_headers, walked.by)
         return Mutate(
             phase=phase,
-            set=verdict.set_headers,
+            set=(*verdict.set_headers, *(((":path", verdict.target),) if verdict.target else ())),
             remove=verdict.remove_headers,
             verdict=verdict.outcome.value,
             rule=verdict.decided_by,
+            acted=self.acted(walked),
         )
+
+    def acted(self, walked: Walked) -> str:
+        """As Envoy's own access log names what native rules did."""
+        lines = [f"headers:{visit.rule.id}" for visit in walked.visits if visit.acted and not visit.rule.terminal]
+        lines += [f"credential:{rule.id}" for rule in walked.wanted if rule.id not in self.without]
+        return "\n".join(lines)
 
     def held_back(self) -> Answers:
         """In full duplex the body is ours to send on."""
@@ -212,6 +225,7 @@ class Machine:
             verdict=self.verdict,
             status=self.status,
             credentials_failed=self.failed,
+            inputs=self.view.inputs,
         )
 
     @property

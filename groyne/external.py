@@ -27,7 +27,8 @@ from policy.program import Engine, Selection
 SOCKET = "external.sock"
 HEALTH_SOCKET = "external-health.sock"
 LOG = "external.log"
-OBJECTS = "external.json"
+OBJECTS = "external/objects.json"
+"""In a directory of its own, because all that changes beside it is looked at."""
 START_DEADLINE = 20.0
 TAKEN_WITHIN = 10.0
 STOP_DEADLINE = 5.0
@@ -78,6 +79,7 @@ class ExtProc:
         """Returns when it decides by this workspace. Starts it where it is needed first. Raises ExternalError."""
         if not (self.started or needed(workspace.selection)):
             return
+        (self.directory.private / OBJECTS).parent.mkdir(mode=0o700, exist_ok=True)
         self.directory.write(OBJECTS, feed(workspace))
         limit = TAKEN_WITHIN if self.started else START_DEADLINE
         if not self.started:

@@ -1,11 +1,13 @@
 """A directory or file of manifests as the source of snapshots: for `groyne run`, and for a gateway without a cluster.
 
 It is read as `groyne check` reads it. When it changes it is read again; a file that cannot be read, as in the middle of being
-written, leaves the snapshot as it is and is tried again with the next change.
+written, leaves the snapshot as it is and is tried again with the next change. A snapshot of one file says which of the files
+that stood there it is: whoever replaces it by rename can wait until it is in force.
 """
 
 import asyncio
 import logging
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,35 +21,49 @@ from policy.program import Engine, Profile, ProfileRef
 from policy.template_identity import template_identity
 
 DEBOUNCE_MS = 50
+LOOK_EVERY_MS = 700
 ENGINES = frozenset(Engine)
 
 log = logging.getLogger(__name__)
 
 
 class ManifestFeed:
-    """`interval` is how often a file system that tells nothing is looked at."""
-
     def __init__(self, path: Path, swap: Swap) -> None:
         self._path = path
         self._swap = swap
         self._last_good: Mapping[ProfileRef, Profile] = {}
+        self._version = ""
 
     async def run(self) -> None:
         """Until cancelled. Raises OSError where there is nothing at the path."""
         if not self._path.exists():
             raise FileNotFoundError(f"{self._path}: there is no such file or directory")
         watched = self._path if self._path.is_dir() else self._path.parent
-        changes = awatch(watched, debounce=DEBOUNCE_MS, step=DEBOUNCE_MS, recursive=self._path.is_dir())
         await self._read()
-        async for _ in changes:
-            await self._read()
+        # What happened until the watch began shows at its first time-out.
+        unsure = True
+        async for found in awatch(
+            watched,
+            debounce=DEBOUNCE_MS,
+            step=DEBOUNCE_MS,
+            recursive=self._path.is_dir(),
+            rust_timeout=LOOK_EVERY_MS,
+            yield_on_timeout=True,
+        ):
+            if found or unsure or version_of(self._path) != self._version:
+                await self._read()
+            unsure = unsure and bool(found)
 
     async def _read(self) -> None:
-        manifests = await asyncio.to_thread(load, self._path)
+        version, manifests = await asyncio.to_thread(read, self._path)
+        if version and version == self._version:
+            # Something else changed in the file's directory.
+            return
+        self._version = version
         if not manifests.files:
             log.warning("there are no manifests: what was read last stays in force", extra={"path": str(self._path)})
             return
-        compiled, snapshot = await asyncio.to_thread(build, manifests, self._last_good)
+        compiled, snapshot = await asyncio.to_thread(build, manifests, self._last_good, version)
         self._last_good = compiled.in_force
         for ref, problems in compiled.problems.items():
             for problem in problems:
@@ -56,7 +72,25 @@ class ManifestFeed:
         log.info("read the manifests", extra={"path": str(self._path), "profiles": len(compiled.program.profiles)})
 
 
-def build(manifests: Manifests, last_good: Mapping[ProfileRef, Profile]) -> tuple[CompileResult, Snapshot]:
+def read(path: Path) -> tuple[str, Manifests]:
+    """The version is that of the file that was read, however often it was replaced meanwhile."""
+    while True:
+        before = version_of(path)
+        manifests = load(path)
+        if version_of(path) == before:
+            return before, manifests
+
+
+def version_of(path: Path) -> str:
+    """Of one file that is there; empty of anything else."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ""
+    return f"{status.st_ino}.{status.st_mtime_ns}" if stat.S_ISREG(status.st_mode) else ""
+
+
+def build(manifests: Manifests, last_good: Mapping[ProfileRef, Profile], version: str = "") -> tuple[CompileResult, Snapshot]:
     compiled = compile_program([loaded.object for loaded in manifests.profiles.values()], last_good=last_good, engines=ENGINES)
     sources = Sources(
         program=compiled.program,
@@ -66,5 +100,6 @@ def build(manifests: Manifests, last_good: Mapping[ProfileRef, Profile]) -> tupl
         },
         config_maps={name: loaded.object.data for name, loaded in manifests.config_maps.items()},
         templates={name: template_identity(loaded.object).labels for name, loaded in manifests.templates.items()},
+        version=version,
     )
     return compiled, Snapshot(sources)
