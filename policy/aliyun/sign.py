@@ -4,6 +4,7 @@ The Authorization header decides where there is one, else the parameters of the 
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from policy.aliyun import acs3, oss1, oss4, roa, rpc
 from policy.aliyun.encoding import pairs, query_of
@@ -28,12 +29,19 @@ def sign(request: Request, credential: AliyunCredential) -> Signed | Unsignable:
     if authorization:
         scheme = authorization.partition(" ")[0].lower()
         if scheme in BY_SCHEME:
-            return BY_SCHEME[scheme](request, credential)
+            return _tidy(BY_SCHEME[scheme](request, credential), request)
         return Unsignable(why=Why.ALGORITHM if scheme.startswith(("acs3-", "oss")) else Why.SCHEME)
     names = {name for name, _ in pairs(query_of(request))}
     if names >= rpc.MARKS:
         return rpc.sign(request, credential)
     return Unsignable(why=Why.PRESIGNED if names & PRESIGNED else _unsigned(request))
+
+
+def _tidy(result: Signed | Unsignable, request: Request) -> Signed | Unsignable:
+    """What is not there need not be removed."""
+    if isinstance(result, Unsignable):
+        return result
+    return replace(result, remove_headers=tuple(name for name in result.remove_headers if request.header(name) is not None))
 
 
 def _unsigned(request: Request) -> Why:

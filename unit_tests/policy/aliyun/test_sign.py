@@ -273,3 +273,10 @@ def test_nothing_that_is_secret_shows_when_it_is_printed() -> None:
     assert "hush-hush" not in shown
     assert "the-token" not in shown
     assert "Signature" not in shown
+
+
+@pytest.mark.parametrize("kind", PLACEHOLDERS)
+def test_only_what_is_there_is_removed(kind: str) -> None:
+    result = sign(request_of(kind), AliyunCredential(access_key_id="id", access_key_secret="hush-hush"))
+    assert isinstance(result, Signed)
+    assert result.remove_headers == ()
