@@ -173,7 +173,7 @@ def ask(condition: Predicate, host_rules: list[HostRule], internal: tuple[str, .
         yield Entry(condition=condition, action=refusals.builtin("EngineUnavailable", 503))
         return
     answered = any(found.rule.audit for found in host_rules)
-    reading = any_of(rule_condition(found, context.scheme) for found in host_rules if found.rule.mcp)
+    reading = any_of(rule_condition(found, context.scheme) for found in host_rules if found.rule.reads_body)
     whole = all_of((condition, header(":method", exact="POST", ignore_case=True), reading))
     verdict = refusals.route_name("extproc")
     for wanted, body in ((whole, True), (condition, False)):

@@ -8,7 +8,9 @@ bypass does not save it), under Allow and Ignore the rule leaves no trace. Signa
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from policy.program import ApiKeyForm, FailStrategy, Rule, Selection, TokenTransformation
+from policy.aliyun import AliyunCredential, Signed, sign
+from policy.mcp import MAX_BODY
+from policy.program import AliyunForm, ApiKeyForm, FailStrategy, Rule, Selection, TokenTransformation
 from policy.request import Request
 from policy.verdict import Outcome, RuleTrace, Verdict
 from policy.walk import End, Visit, Walked, Wanted, Written
@@ -48,6 +50,8 @@ class _Changes:
     headers: dict[str, str | None] = field(default_factory=dict)
     secret: set[str] = field(default_factory=set)
     changed: bool = False
+    signers: list[tuple[Rule, AliyunCredential]] = field(default_factory=list)
+    target: str | None = None
     failed: str = ""
     """The first rule whose credential is missing under failStrategy Block."""
 
@@ -60,10 +64,33 @@ class _Changes:
         form = _header_form(rule)
         if credential is not None and form is not None:
             self.write(form.target_header, form.template.render(credential[API_KEY]), secret=True)
+        elif credential is not None:
+            self.signers.append((rule, aliyun_credential(credential)))
         elif _fail_strategy(rule) is FailStrategy.BLOCK:
             self.failed = self.failed or rule.id
 
+    def sign(self) -> None:
+        """Over the request as it goes on, in the order of the rules: each signature covers what is there before it."""
+        for rule, credential in self.signers:
+            # Of a longer body only the beginning is known.
+            signed = sign(self.going_on(), credential) if len(self.request.body) <= MAX_BODY else None
+            if isinstance(signed, Signed):
+                for name, value in signed.set_headers:
+                    self.write(name, value, secret=True)
+                for name in signed.remove_headers:
+                    self.write(name, None)
+                self.target = signed.target or self.target
+                self.changed = True
+            elif _fail_strategy(rule) is FailStrategy.BLOCK:
+                self.failed = self.failed or rule.id
+
+    def going_on(self) -> Request:
+        headers = {**dict(self.request.headers), **self.headers}
+        kept = tuple((name, value) for name, value in headers.items() if value is not None)
+        return replace(self.request, headers=kept, target=self.target or self.request.target)
+
     def verdict(self, walked: Walked) -> Verdict:
+        self.sign()
         if self.failed:
             return Verdict(outcome=Outcome.BLOCKED, status=UNAVAILABLE, reason="CredentialUnavailable", decided_by=self.failed)
         forwarded = Outcome.MUTATED if self.changed else Outcome.PASSTHROUGH
@@ -73,8 +100,14 @@ class _Changes:
             set_headers=tuple((name, value) for name in names if (value := self.headers[name]) is not None),
             remove_headers=tuple(name for name in names if self.headers[name] is None),
             secret_headers=tuple(sorted(self.secret)),
+            target=self.target,
             decided_by=walked.by.id if walked.by else "",
         )
+
+
+def aliyun_credential(values: Mapping[str, str]) -> AliyunCredential:
+    key, secret, token = (values[name] for name in AliyunForm.keys)
+    return AliyunCredential(access_key_id=key, access_key_secret=secret, security_token=token)
 
 
 def _header_form(rule: Rule) -> TokenTransformation | ApiKeyForm | None:

@@ -289,6 +289,11 @@ class Rule:
         return Engine.EXTPROC if self.exchange or self.audit else Engine.NATIVE
 
     @property
+    def reads_body(self) -> bool:
+        """Whether there are requests that it cannot judge, or change, by their headers alone."""
+        return bool(self.mcp or (self.exchange and isinstance(self.exchange.form, AliyunForm)))
+
+    @property
     def secret(self) -> SecretKeyRef | SecretRef | None:
         """The Secret that it reads, as written."""
         if self.token:

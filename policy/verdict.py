@@ -30,7 +30,8 @@ class Verdict:
     """`status` and `body` are set where blocked; `body` None means the standard JSON body, written by `policy.refusal`.
 
     `set_headers` and `remove_headers` are the net effect on the request, in order of name. `secret_headers` names
-    those of `set_headers` whose value is a credential.
+    those of `set_headers` whose value is a credential. `target` is the path and query that go on, where a signature changed them:
+    it holds a credential too.
     """
 
     outcome: Outcome
@@ -40,5 +41,6 @@ class Verdict:
     set_headers: tuple[tuple[str, str], ...] = ()
     remove_headers: tuple[str, ...] = ()
     secret_headers: tuple[str, ...] = ()
+    target: str | None = None
     rules: tuple[RuleTrace, ...] = ()
     decided_by: str = ""

@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from policy.aliyun import needs_body
 from policy.matching import blocks, matches, mismatch
 from policy.mcp import CARRIES_CALLS, denial
-from policy.program import Block, Rule
+from policy.program import AliyunForm, Block, CredentialExchange, Rule
 from policy.request import Request
 
 ECHOING_METHODS = frozenset({"TRACE", "TRACK"})
@@ -123,8 +124,13 @@ class _Walker:
             if why is not None:
                 self.visits.append(Visit(rule=rule, acted=True, said=(f"mcpToolPolicy: {why}",)))
                 return self.ended(End.BLOCKED, rule, rule.mcp.deny, "ToolDenied")
+        if not self.body_known and rule.exchange and self.signs_body(rule.exchange) and not self.not_asked(rule):
+            return self.ended(End.BODY_WANTED, rule)
         self.change(rule)
         return None
+
+    def signs_body(self, exchange: CredentialExchange) -> bool:
+        return isinstance(exchange.form, AliyunForm) and needs_body(self.request)
 
     def change(self, rule: Rule) -> None:
         said = []
