@@ -14,15 +14,18 @@ better one: a changed definition ends the watches of its kind.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import NoReturn, Protocol
 
+from kube.age import Age, older
 from kube.answers import TOO_LARGE
 from kube.backoff import Backoff
 from kube.client import Client, Page, WatchEvent
 from kube.errors import ApiError, Gone, Invalid, NotFound, Throttled, TimedOut, Unavailable
 from kube.failures import where
 from kube.objects import Raw, Resource, key_of, metadata, resource_version
+from kube.paging import all_pages
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +118,7 @@ class Reflector:
         self._turned = turned
         self._page = settings.page
         self._must_list = True
+        self._age = Age(resource)
         self._failing_since: float | None = None
         self._statistics = Statistics()
         self._backoff = Backoff(first=settings.first_pause, most=settings.longest_pause, reset_after=settings.healthy_after, random=random)
@@ -164,6 +168,7 @@ class Reflector:
             self._page = max(self._settings.smallest_page, (self._page or self._settings.page) // 2)
             raise
         self._page = self._settings.page
+        self._age.believe(version, self.resource_version)
         self._sink.replaced(items)
         self.resource_version, self._must_list, self.synced = version, False, True
         self._connected()
@@ -171,19 +176,26 @@ class Reflector:
 
     async def _all_pages(self) -> tuple[list[Raw], str]:
         """All pages are of one moment, that of the first."""
-        page = await self._next_page("")
-        items, version = self._transformed(page.items), page.resource_version
-        while page.continue_:
-            try:
-                page = await self._next_page(page.continue_)
-            except Gone:
-                self._page = 0  # all at once: else the next attempt may take as long, and expire again
-                raise
-            items += self._transformed(page.items)
+        items: list[Raw] = []
+        version = ""
+        async with aclosing(all_pages(self._next_page)) as pages:
+            async for page in pages:
+                items += self._transformed(page.items)
+                version = version or page.resource_version
         return items, version
 
     async def _next_page(self, token: str) -> Page:
-        page = await self._client.list_page(
+        try:
+            page = await self._ask(token)
+        except Gone:
+            self._page = 0 if token else self._page  # all at once: else the next attempt may take as long, and expire again
+            raise
+        if page.dropped:
+            log.warning("%s: %d items without a name are left out", self.resource, page.dropped)
+        return page
+
+    async def _ask(self, token: str) -> Page:
+        return await self._client.list_page(
             self.resource,
             namespace=self._namespace,
             label_selector=self._label_selector,
@@ -192,11 +204,14 @@ class Reflector:
             continue_=token,
             metadata_only=self._metadata_only,
         )
-        if page.dropped:
-            log.warning("%s: %d items without a name are left out", self.resource, page.dropped)
-        return page
+
+    async def _first_item(self) -> Page:
+        return await self._client.list_page(self.resource, namespace=self._namespace, limit=1, metadata_only=True)
 
     async def _watch(self) -> None:
+        if self._age.unreached and not await self._age.look(self._first_item, self.resource_version):
+            self._must_list = True
+            return
         self._count(watches=1)
         began = self._now()
         least, most = self._settings.watch_least, self._settings.watch_most
@@ -210,7 +225,7 @@ class Reflector:
             metadata_only=self._metadata_only,
             silence=self._settings.silence,
         )
-        async with opening as events:
+        async with self._age.reached(opening) as events:
             self._connected()
             async for event in events:
                 self._take(event)
@@ -238,8 +253,9 @@ class Reflector:
         if version == self.resource_version:
             self._count(repeated=1)
             return False
-        if version.isdecimal() and self.resource_version.isdecimal() and int(version) < int(self.resource_version):
+        if older(version, self.resource_version):
             self._count(repeated=1)
+            self._age.doubt()
             self._must_list = True
             raise Unavailable(f"watch {self.resource}: an event older than the one before")
         return True
@@ -272,6 +288,8 @@ class Reflector:
         self._count(failures=1)
         self._note(error)
         self._failing_since = now if self._failing_since is None else self._failing_since
+        if error.reason == TOO_LARGE:
+            self._age.doubt()
         unknown = isinstance(error, Gone | Invalid) or error.reason == TOO_LARGE
         too_long = now - self._failing_since >= self._settings.relist_after and not isinstance(error, Throttled)
         self._must_list = self._must_list or unknown or too_long

@@ -115,8 +115,8 @@ class Store:
         return old
 
     def replace(self, items: Iterable[Raw]) -> Changes:
-        """Afterwards the store holds `items` and nothing else. What has the same uid and resourceVersion has not changed, unless it is
-        read in another version of its kind.
+        """Afterwards the store holds `items` and nothing else. What is the same in every field has not changed: the same
+        resourceVersion alone may be another's, where the server's store was restored, and the kind may be read in another version.
         """
         wanted = {key_of(raw): raw for raw in items}
         changes = Changes(removed=[old for key in self._objects.keys() - wanted.keys() if (old := self.remove(key)) is not None])
@@ -126,7 +126,7 @@ class Store:
 
     def _take(self, raw: Raw, changes: Changes) -> None:
         old = self._objects.get(key_of(raw))
-        if old is not None and _state(old) == _state(raw) and resource_version(raw) != "":
+        if old is not None and old == raw and resource_version(raw) != "":
             return
         self.put(raw)
         if old is not None and uid_of(old) == uid_of(raw):
@@ -135,7 +135,3 @@ class Store:
         if old is not None:
             changes.removed.append(old)
         changes.added.append(raw)
-
-
-def _state(raw: Raw) -> tuple[str, str, object]:
-    return uid_of(raw), resource_version(raw), raw.get("apiVersion")
