@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from controller.compile.families import cluster_families
+from controller.compile.groyne_policy import Endpoint
 from controller.compile.ranges import cluster_ranges
 from controller.compile.template import Cluster
 from controller.settings import Settings
@@ -44,7 +45,8 @@ class ClusterView:
         families = cluster_families(cidrs, nodes, self.kubernetes_service(), OVERRIDES.get(self.settings.families))
         options = SidecarOptions(port=self.settings.sidecar_port, allowed=texts(self.settings.allowed_private))
         ranges = cluster_ranges(cidrs, nodes, texts(self.settings.excluded_ranges))
-        return Cluster(extra_excluded=ranges, sidecar=replace(options, families=families))
+        ext_proc = Endpoint(namespace=self.settings.pod_namespace)
+        return Cluster(extra_excluded=ranges, sidecar=replace(options, families=families), ext_proc=ext_proc)
 
 
 def texts(ranges: Iterable[object]) -> tuple[str, ...]:

@@ -129,9 +129,8 @@ class TemplateReconciler:
 
     async def _policies(self, key: Key, raw: Raw, template: SandboxTemplate) -> None:
         cluster, selection = self._rooms.cluster(), self._rooms.profiles.select(template_identity(template))
-        services = groyne_policy.needed_services(selection) | ({groyne_policy.Service.AUDIT} if cluster.audited else frozenset())
         own = network_policy.network_policy(template, extra_excluded=cluster.extra_excluded)
-        added = groyne_policy.groyne_policy(template, services, cluster.endpoints)
+        added = groyne_policy.groyne_policy(template, selection, cluster.ext_proc)
         collision = self._rooms.book.collision(key)
         problems = tuple(dict.fromkeys((*own.problems, *added.problems, *((collision,) if collision else ()))))
         for problem in problems:

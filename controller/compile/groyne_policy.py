@@ -1,12 +1,12 @@
-"""`TEMPLATE-groyne`: a second policy that opens the way to Groyne's own services, for templates whose rules need one.
+"""`TEMPLATE-groyne`: a second policy that opens the way to ext-proc, for templates with a rule that is carried out there.
 
 It only ever adds: the pods are already isolated by their template's policy. Where nobody's policy isolates them (Unmanaged, as
-far as is known here) a policy of ours would close everything else, so there is none, and its absence is said.
+far as is known here) a policy of ours would close everything else, so there is none, and its absence is said. Audit webhooks and
+credential providers are ext-proc's to reach: no pod of a template needs a way there.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from controller.compile.output import Manifest, Output, metadata, name_too_long
 from crds.problem import Problem
@@ -17,46 +17,31 @@ from policy.template_hashes import pod_selector
 SUFFIX = "-groyne"
 
 
-class Service(StrEnum):
-    """What of ours a pod's proxy may have to reach."""
-
-    EXTPROC = "ext-proc"
-    AUDIT = "audit"
+def labels() -> Mapping[str, str]:
+    return {"app.kubernetes.io/name": "groyne", "app.kubernetes.io/component": "ext-proc"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where a service's pods are."""
+    """Where ext-proc's pods are: as kustomize/components/ext-proc puts them, beside the controller."""
 
     namespace: str = "groyne-system"
-    labels: Mapping[str, str] = field(default_factory=dict)
-    port: int
+    labels: Mapping[str, str] = field(default_factory=labels)
+    port: int = 9002
 
 
-ENDPOINTS: Mapping[Service, Endpoint] = {
-    Service.EXTPROC: Endpoint(labels={"app.kubernetes.io/name": "groyne", "app.kubernetes.io/component": "ext-proc"}, port=9002),
-    Service.AUDIT: Endpoint(labels={"app.kubernetes.io/name": "groyne", "app.kubernetes.io/component": "audit"}, port=9003),
-}
+def needed(selection: Selection) -> bool:
+    return any(rule.engine is Engine.EXTPROC for rule in selection.rules)
 
 
-def needed_services(selection: Selection) -> frozenset[Service]:
-    """What the rules ask for; whether audit is collected is the operator's decision."""
-    return frozenset({Service.EXTPROC} if any(rule.engine is Engine.EXTPROC for rule in selection.rules) else ())
-
-
-def groyne_policy(template: SandboxTemplate, needed: Iterable[Service], endpoints: Mapping[Service, Endpoint] = ENDPOINTS) -> Output:
-    services = sorted(set(needed))
-    if not services:
+def groyne_policy(template: SandboxTemplate, selection: Selection, ext_proc: Endpoint) -> Output:
+    if not needed(selection):
         return Output()
     if not template.spec.managed:
-        return Output(problems=(not_ours(services, endpoints),))
+        return Output(problems=(not_ours(ext_proc),))
     if too_long := name_too_long(template, SUFFIX):
         return Output(problems=(too_long,))
-    spec = {
-        "podSelector": pod_selector(template.metadata.name),
-        "policyTypes": ["Egress"],
-        "egress": [egress(endpoints[service]) for service in services],
-    }
+    spec = {"podSelector": pod_selector(template.metadata.name), "policyTypes": ["Egress"], "egress": [egress(ext_proc)]}
     head = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata(template, SUFFIX)}
     return Output(manifest={**head, "spec": spec})
 
@@ -69,7 +54,7 @@ def egress(endpoint: Endpoint) -> Manifest:
     return {"to": [peer], "ports": [{"protocol": "TCP", "port": endpoint.port}]}
 
 
-def not_ours(services: list[Service], endpoints: Mapping[Service, Endpoint]) -> Problem:
-    wanted = ", ".join(f"{service} (namespace {endpoints[service].namespace}, TCP {endpoints[service].port})" for service in services)
+def not_ours(endpoint: Endpoint) -> Problem:
+    wanted = f"ext-proc (namespace {endpoint.namespace}, TCP {endpoint.port})"
     message = f"the template's network policy is Unmanaged: let your own policy allow egress to {wanted}"
     return Problem(reason="EgressNotManaged", message=message, field="spec.networkPolicyManagement", fatal=False)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from controller.compile.groyne_policy import ENDPOINTS, Endpoint, Service, groyne_policy, needed_services
+from controller.compile.groyne_policy import Endpoint, groyne_policy
 from controller.compile.material import NOTHING_BEFORE, Before, material
 from controller.compile.network_policy import network_policy
 from controller.compile.output import Manifest
@@ -30,8 +30,7 @@ class Cluster:
 
     extra_excluded: Sequence[str] = ()
     sidecar: SidecarOptions = field(default_factory=SidecarOptions)
-    audited: bool = False
-    endpoints: Mapping[Service, Endpoint] = field(default_factory=lambda: ENDPOINTS)
+    ext_proc: Endpoint = field(default_factory=Endpoint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +56,7 @@ def compile_template(
     """`selection` is `select(template, program)`, perhaps with references withheld; `before` what its Secret held."""
     plan = make_plan(selection, passthrough(template))
     own = network_policy(template, extra_excluded=cluster.extra_excluded)
-    services = needed_services(selection) | ({Service.AUDIT} if cluster.audited else frozenset())
-    added = groyne_policy(template, services, cluster.endpoints)
+    added = groyne_policy(template, selection, cluster.ext_proc)
     secret = egress_secret(template, plan, credentials, now=now, cluster=cluster, own_ca=own_ca, before=before)
     return TemplateOutput(
         plan=plan,

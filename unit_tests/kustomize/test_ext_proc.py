@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from controller.compile.groyne_policy import ENDPOINTS, Service
+from controller.compile.groyne_policy import Endpoint
 from daemon.settings import variable
 from extproc.settings import Settings
 from mtls.identity import Purpose
@@ -124,7 +124,7 @@ def test_what_selects_pods_selects_these_and_not_the_controllers(whole):
 
 def test_sandboxes_find_it_where_their_network_policies_let_them_go(whole):
     """What the controller opens for templates is where this Service leads and the pods' own policy lets in."""
-    endpoint = ENDPOINTS[Service.EXTPROC]
+    endpoint = Endpoint()
     labels = whole.one("Deployment", NAME)["spec"]["template"]["metadata"]["labels"]
     (port,) = whole.one("Service", NAME)["spec"]["ports"]
     (served,) = [each for each in container(whole)["ports"] if each["name"] == port["targetPort"]]

@@ -19,6 +19,7 @@ from crds.sandbox_template import SandboxTemplate
 from crds.security_profile import GlobalSecurityProfile, SecurityProfile
 from groyne.rendering import implied_objects
 from policy.compile import compile_program
+from policy.program import Engine
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FOLDER = Path(__file__).parent / "golden"
@@ -38,8 +39,11 @@ def outcome(documents: list[dict[str, Any]]) -> str:
     """The second half of a pair, as text."""
     settings = next((document for document in documents if document.get("kind") == "Settings"), {})
     objects = [parsed(document) for document in documents if document.get("kind") != "Settings"]
-    program = compile_program([found for found in objects if isinstance(found, SecurityProfile | GlobalSecurityProfile)]).program
-    cluster = Cluster(extra_excluded=settings.get("extraExcluded", ()), audited=settings.get("audited", False))
+    engines = frozenset(map(Engine, settings.get("engines", ["native"])))
+    program = compile_program(
+        [found for found in objects if isinstance(found, SecurityProfile | GlobalSecurityProfile)], engines=engines
+    ).program
+    cluster = Cluster(extra_excluded=settings.get("extraExcluded", ()))
     templates = [found for found in objects if isinstance(found, SandboxTemplate)]
     rendered = implied_objects(templates, program, {}, reveal=False, now=NOW, cluster=cluster)
     problems = [
