@@ -28,11 +28,23 @@ def used(pid: int) -> Used:
 
 def at_rest(replica: Replica, templates: int, profiles: int) -> bool:
     """Everything has had its turn at least once, and nothing waits."""
-    with urlopen(f"http://127.0.0.1:{replica.port}/metrics", timeout=10) as answer:
-        text = answer.read().decode()
-    turns = {name: total(text, "controller_runtime_reconcile_total", name) for name in ("sandboxtemplate", "securityprofile")}
+    text = metrics(replica)
     left = total(text, "workqueue_depth") + total(text, "controller_runtime_active_workers")
-    return turns["sandboxtemplate"] >= templates and turns["securityprofile"] >= profiles and left == 0
+    return left == 0 and turn(text, "sandboxtemplate") >= templates and turn(text, "securityprofile") >= profiles
+
+
+def turns(replica: Replica) -> float:
+    text = metrics(replica)
+    return turn(text, "sandboxtemplate") + turn(text, "securityprofile")
+
+
+def turn(text: str, controller: str) -> float:
+    return total(text, "controller_runtime_reconcile_total", controller)
+
+
+def metrics(replica: Replica) -> str:
+    with urlopen(f"http://127.0.0.1:{replica.port}/metrics", timeout=30) as answer:
+        return str(answer.read(), "utf-8")
 
 
 def total(metrics: str, name: str, controller: str = "") -> float:

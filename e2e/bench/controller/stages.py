@@ -13,21 +13,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
-from policy.template_hashes import HASH_LABEL
 from controller.kinds import PROFILES
 from controller.settings import Settings
 from e2e.bench.controller.cases import NAMESPACE, Case, profile_of
 from e2e.bench.controller.load import client_of, fill
-from e2e.bench.controller.process import Used, at_rest, used
-from e2e.bench.controller.watching import Raw, Watching
+from e2e.bench.controller.process import at_rest, turns, used
+from e2e.bench.controller.watching import Watching
 from e2e.cluster import ControlPlane, control_plane
 from e2e.cluster import Settings as ControlPlaneSettings
+from e2e.cluster.audit import Call
 from e2e.kubernetes.controller_process import ACCOUNT, Replica, install, running, until
 from e2e.kubernetes.controller_process import NAMESPACE as SYSTEM
+from groyne import clock
 from kube.objects import Key
 
 Progress = Callable[[str], None]
@@ -73,17 +74,15 @@ def measure(case: Case, directory: Path, progress: Progress) -> Measured:
         install(cluster)
         progress(f"{case.title}: writing them")
         fill(cluster, case)
-        with ExitStack() as stack:
-            watches = {name: stack.enter_context(watch) for name, watch in watches_of(cluster, case).items()}
-            progress(f"{case.title}: cold")
-            began = time.monotonic()
-            with running(cluster, directory / f"{case.name}-cold.log", ready=False) as replica:
-                cold(case, found, replica, watches, began)
-                progress(f"{case.title}: edits")
-                edited(cluster, case, found, watches)
-                found.megabytes = peak(replica)
-        progress(f"{case.title}: the floor")
-        if case.name == "policies":
+        progress(f"{case.title}: cold")
+        began = clock.now()
+        with running(cluster, directory / f"{case.name}-cold.log", ready=False) as replica:
+            cold(cluster, case, found, replica, began)
+            progress(f"{case.title}: edits")
+            edited(cluster, case, found)
+            found.megabytes = used(replica.process.pid).megabytes
+        if case.floor:
+            progress(f"{case.title}: the floor")
             found.floor = floor(cluster)
         progress(f"{case.title}: started again")
         again(cluster, case, found, directory)
@@ -94,49 +93,46 @@ def patience(case: Case) -> float:
     return PATIENCE + PATIENCE_EACH * case.count
 
 
-def watches_of(cluster: ControlPlane, case: Case) -> dict[str, Watching]:
-    def watch(path: str, as_it_should: Callable[[Raw], bool], *, metadata: bool = True) -> Watching:
-        return Watching(cluster.api, path, as_it_should, metadata=metadata)
+def cold(cluster: ControlPlane, case: Case, found: Measured, replica: Replica, began: datetime) -> None:
+    settled(case, replica)
+    found.cpu = used(replica.process.pid).cpu
+    calls = [call for call in writes(cluster) if call.code < 300]
+    found.first = (calls[0].ended - began).total_seconds()
+    for name, (resource, count) in expected(case).items():
+        ends = {call.path: call.ended for call in calls if (call.resource, call.subresource) == resource}
+        assert len(ends) >= count, f"{len(ends)} of {count} {name} were written"
+        found.done[name] = (max(ends.values()) - began).total_seconds()
 
-    templates = {
-        "policies": watch("networking.k8s.io/v1/networkpolicies", named("-network-policy")),
-        "labels": watch("extensions.agents.x-k8s.io/v1beta1/sandboxtemplates", labelled),
-    }
+
+def expected(case: Case) -> dict[str, tuple[tuple[str, str], int]]:
+    """What is written, by resource and subresource, and how many there are of it. Those that are created share a path."""
+    templates = {"policies": (("networkpolicies", ""), 1), "labels": (("sandboxtemplates", ""), case.count)}
     if not case.profiles:
         return templates
-    return {
-        **templates,
-        "Secrets": watch("secrets", named("-egress")),
-        "statuses": watch("agents.kruise.io/v1alpha1/securityprofiles", programmed, metadata=False),
-    }
+    return {**templates, "Secrets": (("secrets", ""), 1), "statuses": (("securityprofiles", "status"), case.count)}
 
 
-def named(suffix: str) -> Callable[[Raw], bool]:
-    return lambda found: found["metadata"]["name"].endswith(suffix)
+def settled(case: Case, replica: Replica) -> None:
+    """Everything had its turn, nothing waits, and nothing that had been put off came in `QUIET` seconds."""
+    until(lambda: replica.process.poll() is not None or replica.ready, "ready", patience(case))
+    while True:
+        until(lambda: at_rest(replica, case.count, case.profiles), "the queues are empty", patience(case))
+        before = turns(replica)
+        time.sleep(QUIET)
+        if turns(replica) == before:
+            return
 
 
-def labelled(template: Raw) -> bool:
-    return HASH_LABEL in template["metadata"].get("labels", {})
+def writes(cluster: ControlPlane, since: int = 0) -> list[Call]:
+    """The controller's, by what the API server says. Its Lease is written all the time, and no object's business."""
+    return [call for call in cluster.audit()[since:] if call.user == USER and call.writes and call.resource != "leases"]
 
 
-def programmed(profile: Raw) -> bool:
-    conditions = profile.get("status", {}).get("conditions", [])
-    return any((condition["type"], condition["status"]) == ("Programmed", "True") for condition in conditions)
-
-
-def cold(case: Case, found: Measured, replica: Replica, watches: dict[str, Watching], began: float) -> None:
-    for name, watch in watches.items():
-        watch.until(case.count, patience(case), lambda: replica.process.poll() is None)
-        found.done[name] = watch.last - began
-    found.first = min(min(watch.seen.values()) for watch in watches.values()) - began
-    until(lambda: at_rest(replica, case.count, case.profiles), "the queues are empty", patience(case))
-    found.cpu = used(replica.process.pid).cpu
-
-
-def edited(cluster: ControlPlane, case: Case, found: Measured, watches: dict[str, Watching]) -> None:
+def edited(cluster: ControlPlane, case: Case, found: Measured) -> None:
     if case.edits:
         numbers = random.Random(1).sample(range(case.count), case.edits)
-        found.edits = asyncio.run(edits(cluster, case, numbers, watches["Secrets"]))
+        with Watching(cluster.api, "secrets", lambda raw: raw["metadata"]["name"].endswith("-egress")) as secrets:
+            found.edits = asyncio.run(edits(cluster, case, numbers, secrets))
         time.sleep(QUIET)  # the last ones' statuses come after their Secrets
 
 
@@ -154,11 +150,6 @@ async def edits(cluster: ControlPlane, case: Case, numbers: list[int], secrets: 
     return found
 
 
-def peak(replica: Replica) -> float:
-    found: Used = used(replica.process.pid)
-    return found.megabytes
-
-
 def floor(cluster: ControlPlane) -> Floor:
     """As an administrator, for the controller's account may set no label but its own."""
     arguments = (str(cluster.kubeconfig), str(Settings().workers))
@@ -167,13 +158,8 @@ def floor(cluster: ControlPlane) -> Floor:
 
 
 def again(cluster: ControlPlane, case: Case, found: Measured, directory: Path) -> None:
-    """Its Lease is written all the time, and no object's business."""
-    before = len(cluster.audit())
-    began = time.monotonic()
+    before, began = len(cluster.audit()), time.monotonic()
     with running(cluster, directory / f"{case.name}-again.log", ready=False) as replica:
-        until(lambda: replica.ready, "ready", patience(case))
-        until(lambda: at_rest(replica, case.count, case.profiles), "the queues are empty", patience(case))
-        found.ready_again = time.monotonic() - began
-        time.sleep(QUIET)
-    calls = [call for call in cluster.audit()[before:] if call.user == USER and call.writes and call.resource != "leases"]
-    found.writes_again = [f"{call.verb} {call.path} {call.code}" for call in calls]
+        settled(case, replica)
+        found.ready_again = time.monotonic() - began - QUIET
+    found.writes_again = [f"{call.verb} {call.path} {call.code}" for call in writes(cluster, before)]
