@@ -15,10 +15,10 @@ from controller.caches import Caches, secrets_of
 from controller.cluster_view import ClusterView
 from controller.contests import Contests
 from controller.dispatch import Dispatch, SecretUsers
-from controller.kinds import GLOBAL_PROFILES, PROFILES, SERVICES
+from daemon.kinds import GLOBAL_PROFILES, PROFILES, SERVICES
 from controller.last_good import LastGood
 from controller.ledger import Ledger
-from controller.namespaces import EVERYWHERE, OptedIn
+from daemon.opted_in import EVERYWHERE, OptedIn
 from controller.nudger import Nudger, Rate
 from controller.order import OrderReconciler
 from controller.pace import Pace
@@ -26,7 +26,7 @@ from controller.policy_writer import PolicyWriter
 from controller.profile_book import ProfileBook
 from controller.profile_reconciler import OrderWarnings, ProfileReconciler
 from controller.renewal import CertificateKind
-from controller.secret_reader import SecretReader
+from daemon.secret_reader import SecretReader
 from controller.secret_writer import SecretWriter
 from controller.settings import Settings
 from controller.surroundings import Surroundings

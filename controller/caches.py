@@ -8,7 +8,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from controller.kinds import (
+from daemon.kinds import (
     GLOBAL_PROFILES,
     NAMESPACES,
     NETWORK_POLICIES,

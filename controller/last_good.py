@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from controller.compile.output import LABELS
-from controller.kinds import SECRETS
-from controller.namespaces import EVERYWHERE
+from daemon.kinds import SECRETS
+from daemon.opted_in import EVERYWHERE
 from controller.profile_book import Change, ProfileBook, Version
 from controller.secret_writer import kept_versions
 from kube.client import Client

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from controller.compile.secret import CONTENT_HASH, SUFFIX
-from controller.kinds import PODS
-from controller.secret_reader import SecretReader
+from daemon.kinds import PODS
+from daemon.secret_reader import SecretReader
 from controller.secret_writer import WRITTEN_AT
 from kube import objects
 from kube.client import Client

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from controller.compile.status import ProfileFacts, profile_status
-from controller.kinds import GLOBAL_PROFILES, PROFILES
+from daemon.kinds import GLOBAL_PROFILES, PROFILES
 from controller.ledger import Ledger, Outcome
 from controller.pace import Pace
 from controller.profile_book import Entry, ProfileBook, in_force

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from controller.profile_book import Entry
-from controller.secret_reader import Access, Found, NotReadableYet, SecretReader
+from daemon.secret_reader import Access, Found, NotReadableYet, SecretReader
 from crds.annotations import read
 from crds.problem import Problem
 from crds.sandbox_template import SandboxTemplate

@@ -16,7 +16,7 @@ from controller.compile.material import read_before
 from controller.compile.output import Manifest
 from controller.compile.secret import CONTENT_HASH, size_problem
 from controller.compile.template import Cluster, TemplateOutput, compile_template, passthrough
-from controller.kinds import NETWORK_POLICIES, TEMPLATES, templates_like
+from daemon.kinds import NETWORK_POLICIES, TEMPLATES, templates_like
 from controller.last_good import LastGood
 from controller.ledger import Ledger, Outcome
 from controller.pace import TooSoon
@@ -24,7 +24,7 @@ from controller.policy_writer import PolicyWriter, warnings_text
 from controller.profile_book import Entry, ProfileBook
 from controller.references import Resolved, Resolver, ca_named, not_opted_in
 from controller.renewal import CertificateKind, due, ends
-from controller.secret_reader import Access, NotReadableYet, SecretReader
+from daemon.secret_reader import Access, NotReadableYet, SecretReader
 from controller.secret_writer import SecretWriter, decoded, refused, with_profiles
 from controller.template_book import TemplateBook
 from controller.template_inputs import template_inputs

@@ -12,7 +12,7 @@ from typing import Any
 from cryptography import x509
 
 from controller.compile.output import LABELS
-from controller.kinds import (
+from daemon.kinds import (
     GLOBAL_PROFILES,
     NAMESPACES,
     NETWORK_POLICIES,

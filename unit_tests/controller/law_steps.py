@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from controller.kinds import GLOBAL_PROFILES, NAMESPACES, NETWORK_POLICIES, NODES, PODS, PROFILES, SECRETS, SERVICE_CIDRS, TEMPLATES
+from daemon.kinds import GLOBAL_PROFILES, NAMESPACES, NETWORK_POLICIES, NODES, PODS, PROFILES, SECRETS, SERVICE_CIDRS, TEMPLATES
 from kube.errors import Unavailable
 from kube.objects import Key, Raw, Resource
 from policy.template_hashes import HASH_LABEL, name_hash

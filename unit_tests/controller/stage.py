@@ -23,7 +23,7 @@ from typing import Any, cast
 from prometheus_client import CollectorRegistry
 
 from controller.assembly import Assembly
-from controller.kinds import (
+from daemon.kinds import (
     GLOBAL_PROFILES,
     NAMESPACES,
     NETWORK_POLICIES,

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from controller.kinds import GLOBAL_PROFILES, NAMESPACES, NETWORK_POLICIES, NODES, PODS, PROFILES, SECRETS, TEMPLATES
+from daemon.kinds import GLOBAL_PROFILES, NAMESPACES, NETWORK_POLICIES, NODES, PODS, PROFILES, SECRETS, TEMPLATES
 from controller.nudger import REVISION
 from kube.event_body import EVENTS
 from kube.objects import Key, annotations

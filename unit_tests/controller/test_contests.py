@@ -3,7 +3,7 @@
 import pytest
 
 from controller.contests import Contests
-from controller.kinds import NETWORK_POLICIES, SECRETS, TEMPLATES
+from daemon.kinds import NETWORK_POLICIES, SECRETS, TEMPLATES
 from kube.objects import Key, key_of
 from kube.store import Store
 from policy.program import ProfileRef

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from controller.compile.secret import CONTENT_HASH
-from controller.kinds import GLOBAL_PROFILES, NAMESPACES, PODS, PROFILES, SECRETS
+from daemon.kinds import GLOBAL_PROFILES, NAMESPACES, PODS, PROFILES, SECRETS
 from controller.nudger import REVISION
 from controller.secret_writer import WRITTEN_AT
 from kube.objects import Key, annotations, key_of, labels, uid_of

@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
-from controller.kinds import NETWORK_POLICIES, TEMPLATES
+from daemon.kinds import NETWORK_POLICIES, TEMPLATES
 from e2e.bench.controller.cases import NAMESPACE
 from e2e.bench.controller.load import client_of, created
 from e2e.bench.policies import Raw

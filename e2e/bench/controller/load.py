@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from controller.kinds import PROFILES, SECRETS, TEMPLATES
+from daemon.kinds import PROFILES, SECRETS, TEMPLATES
 from e2e.bench.controller.cases import NAMESPACE, TOKEN_SECRET, Case, profile_of, template_of
 from e2e.bench.policies import Raw
 from e2e.cluster import Cluster

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from controller.kinds import PROFILES
+from daemon.kinds import PROFILES
 from controller.settings import Settings
 from e2e.bench.controller.cases import NAMESPACE, Case, profile_of
 from e2e.bench.controller.load import client_of, fill

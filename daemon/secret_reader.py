@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from controller.kinds import SECRETS
+from daemon.kinds import SECRETS
 from kube import objects
 from kube.client import Client
 from kube.errors import ApiError, Forbidden, NotFound
