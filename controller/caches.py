@@ -8,6 +8,8 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from controller.nudger import PODS_BY_HASH, pods_by_hash
+from controller.settings import Settings
 from daemon.kinds import (
     GLOBAL_PROFILES,
     NAMESPACES,
@@ -20,8 +22,6 @@ from daemon.kinds import (
     SERVICE_CIDRS,
     TEMPLATES,
 )
-from controller.nudger import PODS_BY_HASH, pods_by_hash
-from controller.settings import Settings
 from kube.client import Client
 from kube.errors import Forbidden, NotFound
 from kube.informer import Informer, Turned

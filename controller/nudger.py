@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from controller.compile.secret import CONTENT_HASH, SUFFIX
+from controller.secret_writer import WRITTEN_AT
 from daemon.kinds import PODS
 from daemon.secret_reader import SecretReader
-from controller.secret_writer import WRITTEN_AT
 from kube import objects
 from kube.client import Client
 from kube.errors import ApiError, Invalid, NotFound

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from controller.as_seen import patch_as_seen
 from controller.compile.output import LABELS, Manifest
 from controller.compile.ownership import Action, controlled, ours, owner_renamed, policy_step
-from daemon.kinds import NETWORK_POLICIES
 from controller.pace import Pace, TooSoon
 from crds.problem import Problem
+from daemon.kinds import NETWORK_POLICIES
 from kube import objects
 from kube.client import Client
 from kube.objects import Key, Raw

@@ -9,12 +9,12 @@ from datetime import datetime
 from typing import Any
 
 from controller.compile.status import ProfileFacts, profile_status
-from daemon.kinds import GLOBAL_PROFILES, PROFILES
 from controller.ledger import Ledger, Outcome
 from controller.pace import Pace
 from controller.profile_book import Entry, ProfileBook, in_force
 from controller.template_book import TemplateBook
 from crds.problem import Problem
+from daemon.kinds import GLOBAL_PROFILES, PROFILES
 from kube import objects
 from kube.client import Client
 from kube.objects import Key, Raw

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from controller.profile_book import Entry
-from daemon.secret_reader import Access, Found, NotReadableYet, SecretReader
 from crds.annotations import read
 from crds.problem import Problem
 from crds.sandbox_template import SandboxTemplate
+from daemon.secret_reader import Access, Found, NotReadableYet, SecretReader
 from dataplane.certificates import KeyPair, load_ca
 from kube.objects import Key
 from policy.program import ProfileRef, SecretKeyRef, Selection

@@ -16,11 +16,11 @@ from controller.compile.output import LABELS
 from controller.compile.ownership import controlled, foreign, ours, owner_renamed
 from controller.compile.redacted import Redacted
 from controller.compile.secret import CONTENT_HASH, UnifiedSecret, content_hash
-from daemon.kinds import SECRETS
 from controller.pace import Pace, TooSoon
 from controller.profile_book import Version, version_from
-from daemon.secret_reader import values_of
 from crds.problem import Problem
+from daemon.kinds import SECRETS
+from daemon.secret_reader import values_of
 from kube import objects
 from kube.client import Client
 from kube.errors import NotFound

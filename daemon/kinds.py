@@ -1,4 +1,4 @@
-"""The resources that the controller reads and writes, as the API server serves them."""
+"""The resources that our processes read and write, as the API server serves them."""
 
 from dataclasses import replace
 

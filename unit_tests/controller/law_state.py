@@ -12,6 +12,7 @@ from typing import Any
 from cryptography import x509
 
 from controller.compile.output import LABELS
+from controller.secret_writer import PROFILES_KEY
 from daemon.kinds import (
     GLOBAL_PROFILES,
     NAMESPACES,
@@ -24,7 +25,6 @@ from daemon.kinds import (
     SERVICES,
     TEMPLATES,
 )
-from controller.secret_writer import PROFILES_KEY
 from kube.objects import Key, Raw, key_of, labels, uid_of
 from unit_tests.kube.fake_storage import Storage
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from daemon.kinds import GLOBAL_PROFILES, NAMESPACES, NETWORK_POLICIES, NODES, PODS, PROFILES, SECRETS, TEMPLATES
 from controller.nudger import REVISION
+from daemon.kinds import GLOBAL_PROFILES, NAMESPACES, NETWORK_POLICIES, NODES, PODS, PROFILES, SECRETS, TEMPLATES
 from kube.event_body import EVENTS
 from kube.objects import Key, annotations
 from unit_tests.controller.law_state import values
