@@ -61,14 +61,16 @@ class External:
     """`address` is Envoy's word for where it listens: a unix socket, or a name and a port, which need `tls`.
 
     `identity` is said with each request by an Envoy that serves nobody else, on a socket that nobody else can open; one that
-    shows a certificate of its own says nothing, and `of_many` serves pods whom other filters know. `template` is told
-    beside the identity. `everything`: every request is decided there, as in a shared gateway that holds no rules itself.
+    shows a certificate of its own says nothing, and `of_many` serves pods whom other filters know. `template` and `token`, what
+    the sandbox shows to credential providers, are told beside the identity. `everything`: every request is decided there, as in a
+    shared gateway that holds no rules itself.
     """
 
     address: Resource
     tls: ClientTls | None = None
     identity: Identity | None = None
     template: str = ""
+    token: str = field(default="", repr=False)
     of_many: bool = False
     everything: bool = False
     settings: ExternalSettings = field(default_factory=ExternalSettings)
@@ -149,7 +151,7 @@ def asking(external: External, *, body: bool, answered: bool) -> dict[str, Resou
     mode = processing_mode(settings.body if body else Body.NONE, answered=answered)
     overrides: Resource = {"processing_mode": mode}
     if external.identity is not None:
-        overrides["grpc_initial_metadata"] = [{"key": IDENTITY_HEADER, "value": identity_text(external.identity, external.template)}]
+        overrides["grpc_initial_metadata"] = [{"key": IDENTITY_HEADER, "value": identity_text(external)}]
     found = {names.EXTERNAL: message(EXT_PROC + "ExtProcPerRoute", overrides=overrides)}
     if settings.decides:
         found[names.DECIDED] = message(RBAC + "RBACPerRoute", rbac=decided_rules())
@@ -161,8 +163,10 @@ def not_asking() -> dict[str, Resource]:
     return {names.EXTERNAL: message(EXT_PROC + "ExtProcPerRoute", disabled=True), names.DECIDED: message(RBAC + "RBACPerRoute")}
 
 
-def identity_text(identity: Identity, template: str = "") -> str:
-    said = {"namespace": identity.namespace, "labels": dict(sorted(identity.labels)), "template": template}
+def identity_text(external: External) -> str:
+    identity = external.identity or Identity()
+    said = {"namespace": identity.namespace, "labels": dict(sorted(identity.labels)), "template": external.template}
+    said |= {"token": external.token} if external.token else {}
     return base64.b64encode(json.dumps(said, separators=(",", ":")).encode()).decode()
 
 

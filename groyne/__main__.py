@@ -92,6 +92,10 @@ def run(
         list[str] | None,
         typer.Option("--ext-proc-filter", metavar="NAME=VALUE", help="How Envoy treats ext-proc (messageTimeout=5s); may be repeated."),
     ] = None,
+    sandbox_token: Annotated[
+        Path | None,
+        typer.Option("--sandbox-token", metavar="FILE", readable=False, help="What credential providers are shown: accessToken, JSON."),
+    ] = None,
     output_: OutputOption = Output.TEXT,
 ) -> None:
     """Run COMMAND so that it reaches only what the policy allows, with credentials that it never holds."""
@@ -109,6 +113,7 @@ def run(
         concurrency=concurrency,
         ext_proc=ext_proc.absolute() if ext_proc else None,
         external=filter_settings(ext_proc_filter),
+        sandbox_token=sandbox_token.absolute() if sandbox_token else None,
         environ=dict(os.environ),
     )
     try:

@@ -50,12 +50,13 @@ def needed(selection: Selection) -> bool:
     return any(rule.engine is Engine.EXTPROC for rule in selection.rules)
 
 
-def beside(directory: Path, workspace: Workspace, settings: ExternalSettings | None = None) -> External:
-    """Where an Envoy of this directory finds it, and for whom it asks."""
+def beside(directory: Path, workspace: Workspace, settings: ExternalSettings | None = None, token: str = "") -> External:
+    """Where an Envoy of this directory finds it, and for whom it asks; `token` is what the sandbox shows to providers."""
     return External(
         address={"pipe": {"path": str(directory / SOCKET)}},
         identity=workspace.selection.identity,
         template=workspace.template.metadata.name if workspace.template else "",
+        token=token,
         settings=settings or ExternalSettings(),
     )
 
@@ -81,11 +82,11 @@ class ExtProc:
             return
         (self.directory.private / OBJECTS).parent.mkdir(mode=0o700, exist_ok=True)
         self.directory.write(OBJECTS, feed(workspace))
-        limit = TAKEN_WITHIN if self.started else START_DEADLINE
-        if not self.started:
+        starting = not self.started
+        if starting:
             await self._spawn()
             self._begun.set()
-        await self._until(f"manifests/{self._version()}", limit)
+        await self._until(f"manifests/{self._version()}", starting=starting)
 
     async def obey(self, workspace: Workspace) -> None:
         """The same for an edit: what does not take it is ended, so that nothing is decided by rules that are gone."""
@@ -161,18 +162,19 @@ class ExtProc:
         status = (self.directory.private / OBJECTS).stat()
         return f"{status.st_ino}.{status.st_mtime_ns}"
 
-    async def _until(self, service: str, limit: float) -> None:
+    async def _until(self, service: str, *, starting: bool) -> None:
+        limit = START_DEADLINE if starting else TAKEN_WITHIN
         target = f"unix:{self.directory.private / HEALTH_SOCKET}"
         try:
             async with asyncio.timeout(limit), grpc.aio.insecure_channel(target, options=RECONNECTING) as channel:
                 ask = channel.unary_unary(CHECK)
-                while not await self._serves(ask, service):  # noqa: ASYNC110 - an older snapshot announces nothing
+                while not await self._serves(ask, service, starting=starting):  # noqa: ASYNC110 - an older snapshot announces nothing
                     await asyncio.sleep(ASK_EVERY)
         except TimeoutError:
             raise ExternalError(f"ext-proc is not ready within {limit:.0f} s: {self.last_words()}") from None
 
-    async def _serves(self, ask: "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]", service: str) -> bool:
-        if self._process and self._process.returncode is not None and not self.restarts:
+    async def _serves(self, ask: "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]", service: str, *, starting: bool) -> bool:
+        if starting and self._process and self._process.returncode is not None:
             raise ExternalError(f"ext-proc does not start ({ended(self._process.returncode)}): {self.last_words()}")
         name = service.encode()
         with contextlib.suppress(grpc.aio.AioRpcError):

@@ -39,6 +39,7 @@ class Proxy:
     external: ExternalSettings | None = None
     """How Envoy treats ext-proc; None where there is none. Its filter is there before a rule needs it: listeners stay as they are."""
 
+    sandbox_token: str = field(default="", repr=False)
     placeholders: Mapping[str, str] = field(default_factory=dict)
     """By credential: where they belong is the policy's to say, so each edit says it anew."""
 
@@ -51,7 +52,7 @@ class Proxy:
     def apply(self, workspace: Workspace) -> Configuration:
         """Writes what differs from what is there; `withdraw` comes when Envoy had the time to take it. Raises EnvoyError."""
         plan = make_plan(workspace.selection, workspace.template_passthrough)
-        external = None if self.external is None else beside(self.directory.private, workspace, self.external)
+        external = None if self.external is None else beside(self.directory.private, workspace, self.external, self.sandbox_token)
         options = replace(self.options, guards=guards_for(workspace, self.placeholders), external=external)
         leafs = self.trust.leafs(plan.intercepted_names or NO_HOST, clock.now())
         configuration = compile_envoy(plan, workspace.credentials.values, leafs, options)

@@ -92,7 +92,11 @@ async def isolated(session: Session) -> int:
             env=environment(session, f"http://127.0.0.1:{INSIDE_PORT}", isolated=True),
             cwd=_cwd(),
             session=dict(spec.environ),
-            hidden_paths=(session.directory.everyones, *session.workspace.credentials.files, *([spec.audit] if spec.audit else [])),
+            hidden_paths=(
+                session.directory.everyones,
+                *session.workspace.credentials.files,
+                *filter(None, (spec.audit, spec.sandbox_token)),
+            ),
             read_only_paths=(spec.directory, session.directory.public),
             proxy_port=INSIDE_PORT,
         )

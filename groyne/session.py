@@ -1,5 +1,7 @@
 """What one run is made of before its command starts: policy, directory, resolver, Envoy's configuration, audit, environment."""
 
+import base64
+import json
 import os
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -45,7 +47,7 @@ class RunError(Exception):
 class RunSpec:
     """What the command line asked for. `port` is where a proxy without isolation listens, 0 for any free one.
 
-    `ext_proc` is a file of ext-proc's settings, `external` how Envoy treats it.
+    `ext_proc` is a file of ext-proc's settings, `external` how Envoy treats it, `sandbox_token` what providers are shown.
     """
 
     directory: Path
@@ -59,6 +61,7 @@ class RunSpec:
     concurrency: int = 2
     ext_proc: Path | None = None
     external: ExternalSettings = field(default_factory=ExternalSettings)
+    sandbox_token: Path | None = None
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -138,11 +141,31 @@ async def prepared(spec: RunSpec, workspace: Workspace, directory: RunDirectory)
             allowed_literals=spec.pins.literals,
             pinned_ports=spec.pins.ports,
         )
-        proxy = Proxy(directory=directory, trust=trust, options=options, external=spec.external, placeholders=scrubbed.placeholders)
+        proxy = Proxy(
+            directory=directory,
+            trust=trust,
+            options=options,
+            external=spec.external,
+            sandbox_token=or_refuse(lambda: read_token(spec.sandbox_token), "--sandbox-token "),
+            placeholders=scrubbed.placeholders,
+        )
         external = ExtProc(directory=directory, config=spec.ext_proc)
         proxy.apply(workspace)
         with log_path.open(encoding="utf-8", errors="replace") as log, or_refuse(lambda: audit_file(spec.audit), "--audit ") as out:
             yield Session(spec, workspace, directory, proxy, external, Audit(log, out), scrubbed.env, trust)
+
+
+def read_token(path: Path | None) -> str:
+    """As a gateway's attribute has it: base64 of the JSON in the file. Raises ValueError, OSError."""
+    if path is None:
+        return ""
+    try:
+        found = json.loads(path.read_bytes())
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not isinstance(found.get("accessToken"), str):
+        raise ValueError(f'{path}: write {{"accessToken": "…", "sandboxClientId": "…"}}')
+    return base64.b64encode(json.dumps(found).encode()).decode("ascii")
 
 
 def write_trust(spec: RunSpec, directory: RunDirectory, trust: Trust) -> None:
