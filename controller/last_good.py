@@ -8,15 +8,17 @@ they would have nothing to keep any more.
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from controller.compile.output import LABELS
-from daemon.kinds import SECRETS
-from daemon.opted_in import EVERYWHERE
 from controller.profile_book import Change, ProfileBook, Version
 from controller.secret_writer import kept_versions
-from kube.client import Client
+from daemon.kinds import SECRETS
+from daemon.opted_in import EVERYWHERE
+from kube.client import Client, Page
 from kube.errors import ApiError
+from kube.paging import all_pages
 from policy.program import ProfileRef
 
 log = logging.getLogger(__name__)
@@ -54,14 +56,15 @@ class LastGood:
             self._asked.add(namespace)
 
     async def _from_secrets(self, namespace: str, lacking: frozenset[ProfileRef]) -> None:
+        async def ask(token: str) -> Page:
+            return await self.client.list_page(SECRETS, namespace=namespace, label_selector=SELECTOR, limit=PAGE, continue_=token)
+
         found: set[ProfileRef] = set()
-        token = ""
-        while not lacking <= found:
-            page = await self.client.list_page(SECRETS, namespace=namespace, label_selector=SELECTOR, limit=PAGE, continue_=token)
-            found |= {ref for raw in page.items for version in kept_versions(raw) if (ref := self._restored(version))}
-            token = page.continue_
-            if not token:
-                return
+        async with aclosing(all_pages(ask)) as pages:
+            async for page in pages:
+                found |= {ref for raw in page.items for version in kept_versions(raw) if (ref := self._restored(version))}
+                if lacking <= found:
+                    return
 
     def _restored(self, version: Version) -> ProfileRef | None:
         """The profile, if it is the one that this was a version of."""
