@@ -60,6 +60,7 @@ class Dispatcher:
         self._bytes = 0
         self._under_way = 0
         self._closed = False
+        self._given_up = False
         self._changed = asyncio.Event()
         self._moved = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
@@ -107,6 +108,7 @@ class Dispatcher:
                     await self._moved.wait()
         except TimeoutError:
             left = self.pending
+            self._given_up = True
             self._intake.clear()
             self._lanes.clear()
             self._hold(-self._waiting, -self._bytes)
@@ -166,13 +168,13 @@ class Dispatcher:
 
     async def _carry(self, made: Delivery, receiver: Receiver, lane: Lane) -> None:
         try:
-            await self._courier.deliver(made)
-            self._observer.sent()
-        except Dropped as dropped:
-            self._observer.dropped(dropped.reason)
-        except Exception as error:  # noqa: BLE001 — as above
-            log.error("an audit event could not be sent", extra={"error": type(error).__name__})  # noqa: TRY400 — with its values
-            self._observer.dropped(Reason.INTERNAL)
+            lost = await self._delivered(made)
+            if self._given_up:
+                return
+            if lost is None:
+                self._observer.sent()
+            else:
+                self._observer.dropped(lost)
         finally:
             lane.under_way -= 1
             self._under_way -= 1
@@ -180,3 +182,13 @@ class Dispatcher:
                 del self._lanes[receiver]
             self._changed.set()
             self._moved.set()
+
+    async def _delivered(self, made: Delivery) -> Reason | None:
+        try:
+            await self._courier.deliver(made)
+        except Dropped as dropped:
+            return dropped.reason
+        except Exception as error:  # noqa: BLE001 — as above
+            log.error("an audit event could not be sent", extra={"error": type(error).__name__})  # noqa: TRY400 — with its values
+            return Reason.INTERNAL
+        return None
