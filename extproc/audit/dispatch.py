@@ -25,7 +25,7 @@ MOST_BYTES = 32 * 2**20
 """What all that waits may take in memory."""
 UNDER_WAY = 32
 PER_RECEIVER = 4
-BATCH = 16
+BATCH = 4
 """Events that are rendered before requests have their turn again."""
 
 Receiver = tuple[str, str]
