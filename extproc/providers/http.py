@@ -4,8 +4,6 @@ In: a `ProviderRequest`; out: a `ProviderAnswer`, or a `ProviderError` with a fi
 redirects are not followed, proxy variables not heard, bodies beyond 64 KiB not read. A connection that cannot be made is tried
 once more; whatever happens after that is final, because the question may have been heard. All of it within one deadline.
 It does not know who asks why, and remembers nothing.
-
-httpx and httpcore write requests and header fields into the log below WARNING: the process keeps them at that level.
 """
 
 import asyncio
@@ -13,15 +11,18 @@ import json
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, Self
+from urllib.parse import urlsplit
 
-import httpx
+import h11
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from extproc.providers.answers import read_answer
 from extproc.providers.seam import Failure, ProviderAnswer, ProviderError, ProviderRequest
 from kube.lanes import Lanes
+from kube.wire import Asked, Place, Unreachable, Wire
 
 TIMEOUT = 2.0
 LONGEST_ANSWER = 64 * 2**10
@@ -49,7 +50,7 @@ class HttpProvider:
     def __init__(
         self, url: str, *, tls: Tls, wall_clock: Callable[[], datetime], observer: FetchObserver, timeout: float = TIMEOUT
     ) -> None:
-        self._url = url
+        self._address = Address.of(url)
         self._tls = tls
         self._wall_clock = wall_clock
         self._observer = observer
@@ -61,7 +62,7 @@ class HttpProvider:
 
     async def __aexit__(self, *_: object) -> None:
         if self._line:
-            await self._line.retire()
+            self._line.retire()
             self._line = None
 
     async def fetch(self, ask: ProviderRequest, *, deadline: float) -> ProviderAnswer:
@@ -80,12 +81,12 @@ class HttpProvider:
         return answer
 
     async def _fetch(self, ask: ProviderRequest, seconds: float) -> ProviderAnswer:
-        """Nothing that httpx, h11, ssl or tenacity say may get out: it may hold a header. Hence no chain of causes either."""
-        headers, body = _headers(ask), _body(ask)
+        """Nothing that asyncio, h11 or ssl say may get out: it may hold a header. Hence no chain of causes either."""
+        asked = self._address.question(_headers(ask), _body(ask))
         asked_at, wall_clock = asyncio.get_running_loop().time(), self._wall_clock()
         try:
             async with asyncio.timeout(seconds):
-                said = await self._said(headers, body, seconds)
+                said = await self._said(asked)
             return read_answer(said, ask.keys, asked_at=asked_at, wall_clock=wall_clock)
         except ProviderError as error:
             failure = error.reason
@@ -95,73 +96,103 @@ class HttpProvider:
             failure = Failure.UNREACHABLE
         raise ProviderError(failure)
 
-    async def _said(self, headers: Mapping[str, str], body: bytes, seconds: float) -> bytes:
+    async def _said(self, asked: Asked) -> bytes:
         attempts = AsyncRetrying(
             stop=stop_after_attempt(2),
             wait=wait_fixed(AGAIN_AFTER),
-            retry=retry_if_exception_type((httpx.ConnectError, httpx.ConnectTimeout)),
+            retry=retry_if_exception_type(Unreachable),
             sleep=asyncio.sleep,
             reraise=True,
         )
         async for attempt in attempts:
             with attempt:
-                async with self._connected() as client:
-                    return await _post(client, self._url, headers, body, connect=seconds / 2)
+                async with self._connected() as wire:
+                    return await _answer(wire, asked)
         raise AssertionError  # tenacity raises what the last attempt raised
 
     @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[httpx.AsyncClient]:
+    async def _connected(self) -> AsyncIterator[Wire]:
         tls, old = self._tls(), self._line
-        line = self._line = old if old and old.tls is tls else _Line(tls)
-        async with line.used() as client:
-            if old and old is not line:
-                await old.retire()
-            yield client
+        line = self._line = old if old and old.tls is tls else _Line(self._address, tls)
+        if old and old is not line:
+            old.retire()
+        async with line.wire() as wire:
+            yield wire
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """A URL taken apart."""
+
+    host: str
+    port: int
+    encrypted: bool
+    authority: str
+    target: str
+
+    @classmethod
+    def of(cls, url: str) -> Self:
+        parts = urlsplit(url)
+        encrypted, target = parts.scheme == "https", (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        port = parts.port or (443 if encrypted else 80)
+        return cls(host=parts.hostname or "", port=port, encrypted=encrypted, authority=parts.netloc, target=target)
+
+    def question(self, headers: Mapping[str, str], body: bytes) -> Asked:
+        lines = {"host": self.authority, **headers, "content-length": str(len(body))}
+        return Asked(
+            method="POST", target=self.target, headers=[(name.encode(), value.encode()) for name, value in lines.items()], body=body
+        )
+
+    def place(self, tls: ssl.SSLContext) -> Place:
+        return Place(host=self.host, port=self.port, tls=tls if self.encrypted else None)
 
 
 class _Line:
     """The connections made with one TLS context. A retired one is closed when its last question has its answer."""
 
-    def __init__(self, tls: ssl.SSLContext) -> None:
+    def __init__(self, address: Address, tls: ssl.SSLContext) -> None:
         self.tls = tls
-        limits = httpx.Limits(max_connections=1, keepalive_expiry=KEPT)
-        lanes = Lanes(lambda: httpx.AsyncHTTPTransport(verify=tls, limits=limits, trust_env=False), most=CONNECTIONS, keep=KEPT)
-        self._client = httpx.AsyncClient(transport=lanes, trust_env=False, follow_redirects=False)
+        place = address.place(tls)
+        self._lanes = Lanes(lambda: Wire(place), most=CONNECTIONS, keep=KEPT)
         self._users = 0
         self._retired = False
 
     @asynccontextmanager
-    async def used(self) -> AsyncIterator[httpx.AsyncClient]:
+    async def wire(self) -> AsyncIterator[Wire]:
         self._users += 1
         try:
-            yield self._client
+            async with self._lanes.lane() as wire:
+                yield wire
         finally:
             self._users -= 1
-            await self._close_if_left()
+            self._close_if_left()
 
-    async def retire(self) -> None:
+    def retire(self) -> None:
         self._retired = True
-        await self._close_if_left()
+        self._close_if_left()
 
-    async def _close_if_left(self) -> None:
+    def _close_if_left(self) -> None:
         if self._retired and not self._users:
-            await self._client.aclose()
+            self._lanes.close()
 
 
-async def _post(client: httpx.AsyncClient, url: str, headers: Mapping[str, str], body: bytes, *, connect: float) -> bytes:
-    """A connection may take half of the time, so that there is a second half for another one."""
-    timeout = httpx.Timeout(None, connect=connect)
-    async with client.stream("POST", url, headers=headers, content=body, timeout=timeout) as response:
-        if response.status_code != 200:
-            raise ProviderError(Failure.STATUS)
-        if response.headers.get("content-encoding", "identity").lower() != "identity":
-            raise ProviderError(Failure.INVALID)
-        said = bytearray()
-        async for chunk in response.aiter_raw():
-            said += chunk
-            if len(said) > LONGEST_ANSWER:
-                raise ProviderError(Failure.TOO_LARGE)
-        return bytes(said)
+async def _answer(wire: Wire, asked: Asked) -> bytes:
+    """A connection that is left before the answer's end is closed, not used again."""
+    head = await wire.ask(asked)
+    if head.status_code != 200:
+        raise ProviderError(Failure.STATUS)
+    if _compressed(head):
+        raise ProviderError(Failure.INVALID)
+    said = bytearray()
+    async for chunk in wire.chunks():
+        said += chunk
+        if len(said) > LONGEST_ANSWER:
+            raise ProviderError(Failure.TOO_LARGE)
+    return bytes(said)
+
+
+def _compressed(head: h11.Response) -> bool:
+    return any(name == b"content-encoding" and value.lower() != b"identity" for name, value in head.headers)
 
 
 def _headers(ask: ProviderRequest) -> dict[str, str]:

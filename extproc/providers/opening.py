@@ -35,6 +35,8 @@ Open = Callable[[str, Means], AbstractAsyncContextManager[Provider]]
 
 def open_provider(url: str, means: Means) -> AbstractAsyncContextManager[Provider]:
     """ValueError for a URL that no provider serves."""
+    if not all("!" <= char <= "~" for char in url):
+        raise ValueError("the provider's URL holds a space, a control character or one beyond ASCII: escape it")
     scheme = urlsplit(url).scheme
     if scheme not in KINDS:
         raise ValueError(f"a provider's URL starts with {', '.join(f'{each}://' for each in KINDS)}")
@@ -48,12 +50,20 @@ def _http(url: str, means: Means) -> AbstractAsyncContextManager[Provider]:
 
 
 def _check(parts: SplitResult, means: Means) -> None:
-    if not parts.hostname:
-        raise ValueError("the provider's URL names no host")
+    if not parts.hostname or not _has_port(parts):
+        raise ValueError("the provider's URL names no host, or no port that there is")
     if parts.username is not None or parts.password is not None or parts.fragment:
         raise ValueError("the provider's URL holds a user, a password or a fragment")
     if parts.scheme == "http" and not means.plaintext and not _is_loopback(parts.hostname):
         raise ValueError("the provider's URL is http:// to another machine: access tokens and credentials would travel in the clear")
+
+
+def _has_port(parts: SplitResult) -> bool:
+    """Python says so by an error that quotes the URL."""
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
 
 
 def _is_loopback(host: str) -> bool:

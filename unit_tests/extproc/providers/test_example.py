@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from extproc.providers.cache import CachedProvider
-from extproc.providers.http import HttpProvider
+from extproc.providers.http import Address, HttpProvider
 from extproc.providers.seam import ALIYUN_STS, Failure, ProviderError, ProviderRequest
 from unit_tests.extproc.providers.asks import Counted, ask
 
@@ -151,7 +151,7 @@ def test_after_its_death_it_is_missed_and_after_its_return_found_again(running: 
         assert await outcome(provider, SANDBOX) is Failure.UNREACHABLE
         again = await asyncio.to_thread(Running, certificates, PLACE / "book.json", tmp_path / "again")
         try:
-            provider._url = again.url
+            provider._address, provider._line = Address.of(again.url), None
             assert await outcome(provider, SANDBOX) == {"apiKey": "sk-demo-real-key"}
         finally:
             again.process.kill()
