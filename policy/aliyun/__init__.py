@@ -11,7 +11,9 @@ Pure: no clock and no randomness. Date and nonce are the request's own; how old 
 that came unsigned says neither, nor how it wants to be signed: it is not signed. Everything is Latin-1, one character a byte.
 """
 
-from policy.aliyun.sign import needs_body, sign
-from policy.aliyun.values import AliyunCredential, Signed, Unsignable, Why
-
-__all__ = ["AliyunCredential", "Signed", "Unsignable", "Why", "needs_body", "sign"]
+from policy.aliyun.sign import needs_body as needs_body
+from policy.aliyun.sign import sign as sign
+from policy.aliyun.values import AliyunCredential as AliyunCredential
+from policy.aliyun.values import Signed as Signed
+from policy.aliyun.values import Unsignable as Unsignable
+from policy.aliyun.values import Why as Why
