@@ -6,6 +6,7 @@ its connections are told to go, streams that are open come to their end. Who a c
 
 import asyncio
 import logging
+import socket
 from typing import Any
 
 from h2corn import Config, Server
@@ -97,7 +98,7 @@ class H2cornServer:
             certificate, key, *authorities = self._keeper.files.paths
             secured = {"certfile": certificate, "keyfile": key, "ca_certs": authorities[0], "cert_reqs": "required"}
         return Config(
-            bind=(self._bind,),
+            bind=binds(self._bind),
             lifespan="off",
             grpc=True,
             http1=False,
@@ -109,3 +110,12 @@ class H2cornServer:
             timeout_graceful_shutdown=self._drain,
             **secured,
         )
+
+
+def binds(bind: str) -> tuple[str, ...]:
+    """h2corn takes `[::]` for IPv6 alone, and everybody else for both families, where there are both."""
+    host, _, port = bind.rpartition(":")
+    if host != "[::]":
+        return (bind,)
+    everywhere = f"0.0.0.0:{port}"
+    return (bind, everywhere) if socket.has_dualstack_ipv6() else (everywhere,)
