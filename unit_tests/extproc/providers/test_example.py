@@ -27,11 +27,9 @@ Talk = Callable[[HttpProvider, Counted], Awaitable[Any]]
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Made by the commands of the README."""
+    """Made as the README says."""
     place = tmp_path_factory.mktemp("certificates")
-    commands = re.search(r"```sh\n(.*?)```", README, re.DOTALL)
-    assert commands
-    subprocess.run(["bash", "-euc", commands[1]], cwd=place, check=True, capture_output=True)
+    subprocess.run([str(PLACE / "certificates.sh")], cwd=place, check=True, capture_output=True)
     return place
 
 
@@ -168,7 +166,29 @@ def test_it_does_not_start_with_half_of_the_certificates_or_in_the_clear_for_oth
     assert "certificates" in done.stderr or "all three or none" in done.stderr
 
 
-def test_the_readmes_question_is_the_one_that_is_asked() -> None:
-    assert '"resourceId": "sandbox-1", "credentialProviderName": "openai"' in README
-    assert BOOK["sandboxes"]["demo-access-token-of-sandbox-1"]["may"][0] == "openai"
-    assert '{"apiKey": "sk-demo-real-key", "expiresIn": 3600}' in README
+def test_the_readmes_commands_do_what_it_says(certificates: Path, tmp_path: Path) -> None:
+    """As they stand, on a port of their own."""
+    provider, curl = re.search(r"^(python provider.py .*)\n(curl (?:.*\\\n)+.*)$", README, re.MULTILINE).groups()  # type: ignore[union-attr]
+    server = subprocess.Popen(
+        [
+            "sh",
+            "-c",
+            provider.replace("python", f"exec {sys.executable}", 1)
+            .replace("provider.py", str(PLACE / "provider.py"))
+            .replace("book.json", str(PLACE / "book.json"))
+            .replace("8443", "0"),
+        ],
+        cwd=certificates,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert server.stdout
+        port = server.stdout.readline().rpartition(":")[2].strip()
+        done = subprocess.run(
+            ["sh", "-c", curl.replace("8443", port)], cwd=certificates, capture_output=True, text=True, check=True, timeout=20
+        )
+    finally:
+        server.kill()
+        server.wait()
+    assert json.loads(done.stdout) == BOOK["credentials"]["openai"]
