@@ -15,13 +15,11 @@ from controller.caches import Caches, secrets_of
 from controller.cluster_view import ClusterView
 from controller.contests import Contests
 from controller.dispatch import Dispatch, SecretUsers
-from controller.last_good import LastGood
 from controller.ledger import Ledger
 from controller.nudger import Nudger, Rate
 from controller.order import OrderReconciler
 from controller.pace import Pace
 from controller.policy_writer import PolicyWriter
-from controller.profile_book import ProfileBook
 from controller.profile_reconciler import OrderWarnings, ProfileReconciler
 from controller.renewal import CertificateKind
 from controller.secret_writer import SecretWriter
@@ -30,7 +28,9 @@ from controller.surroundings import Surroundings
 from controller.template_book import TemplateBook
 from controller.template_reconciler import Effects, Rooms, TemplateReconciler
 from daemon.kinds import GLOBAL_PROFILES, PROFILES, SERVICES
+from daemon.last_good import LastGood
 from daemon.opted_in import EVERYWHERE, OptedIn
+from daemon.profile_book import ProfileBook
 from daemon.secret_reader import SecretReader
 from kube import objects
 from kube.errors import ApiError, Forbidden, NotFound

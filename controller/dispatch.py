@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from controller.compile import groyne_policy, network_policy, secret
 from controller.compile.ownership import ours
-from controller.profile_book import Change, ProfileBook, ref_of
 from controller.template_book import TemplateBook
+from daemon.profile_book import Change, ProfileBook, ref_of
 from kube import objects
 from kube.objects import Key, Raw
 from policy.program import ProfileRef

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from controller.profile_book import ProfileBook
 from controller.profile_reconciler import OrderWarnings
+from daemon.profile_book import ProfileBook
 from kube.reconcile import Result
 from policy.order import order_sensitive
 from policy.program import ProfileRef

@@ -11,10 +11,10 @@ from typing import Any
 from controller.compile.status import ProfileFacts, profile_status
 from controller.ledger import Ledger, Outcome
 from controller.pace import Pace
-from controller.profile_book import Entry, ProfileBook, in_force
 from controller.template_book import TemplateBook
 from crds.problem import Problem
 from daemon.kinds import GLOBAL_PROFILES, PROFILES
+from daemon.profile_book import Entry, ProfileBook, in_force
 from kube import objects
 from kube.client import Client
 from kube.objects import Key, Raw

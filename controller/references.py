@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from controller.profile_book import Entry
 from crds.annotations import read
 from crds.problem import Problem
 from crds.sandbox_template import SandboxTemplate
+from daemon.profile_book import Entry
 from daemon.secret_reader import Access, Found, NotReadableYet, SecretReader
 from dataplane.certificates import KeyPair, load_ca
 from kube.objects import Key

@@ -9,7 +9,6 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from controller.as_seen import patch_as_seen
 from controller.compile.output import LABELS
@@ -17,16 +16,16 @@ from controller.compile.ownership import controlled, foreign, ours, owner_rename
 from controller.compile.redacted import Redacted
 from controller.compile.secret import CONTENT_HASH, UnifiedSecret, content_hash
 from controller.pace import Pace, TooSoon
-from controller.profile_book import Version, version_from
 from crds.problem import Problem
 from daemon.kinds import SECRETS
+from daemon.last_good import PROFILES_KEY
+from daemon.profile_book import Version
 from daemon.secret_reader import values_of
 from kube import objects
 from kube.client import Client
 from kube.errors import NotFound
 from kube.objects import Key, Raw
 
-PROFILES_KEY = "profiles.json"
 WRITTEN_AT = "groyne.dev/written-at"
 
 
@@ -90,16 +89,6 @@ def with_profiles(secret: UnifiedSecret, versions: Iterable[Version]) -> Unified
     ordered = {name: data[name] for name in sorted(data)}
     notes = {**secret.metadata.get("annotations", {}), CONTENT_HASH: content_hash(ordered)}
     return UnifiedSecret(metadata={**secret.metadata, "annotations": notes}, data=ordered)
-
-
-def kept_versions(live: Raw) -> list[Version]:
-    """The profiles' versions that a Secret has kept; what cannot be read is none."""
-    try:
-        sources: Any = json.loads(values_of(live).get(PROFILES_KEY, b"[]"))
-    except ValueError:
-        return []
-    found = (version_from(source) for source in (sources if isinstance(sources, list) else []))
-    return [version for version in found if version]
 
 
 def same(manifest: Raw, live: Raw) -> bool:

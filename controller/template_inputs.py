@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from controller.compile.template import Cluster
-from controller.profile_book import Entry
 from controller.references import Resolved
 from crds.sandbox_template import SandboxTemplate
+from daemon.profile_book import Entry
 from policy.program import ProfileRef
 
 Inputs = tuple[Any, ...]

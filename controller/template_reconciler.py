@@ -17,11 +17,11 @@ from controller.compile.output import Manifest
 from controller.compile.secret import CONTENT_HASH, size_problem
 from controller.compile.template import Cluster, TemplateOutput, compile_template, passthrough
 from daemon.kinds import NETWORK_POLICIES, TEMPLATES, templates_like
-from controller.last_good import LastGood
+from daemon.last_good import LastGood
 from controller.ledger import Ledger, Outcome
 from controller.pace import TooSoon
 from controller.policy_writer import PolicyWriter, warnings_text
-from controller.profile_book import Entry, ProfileBook
+from daemon.profile_book import Entry, ProfileBook
 from controller.references import Resolved, Resolver, ca_named, not_opted_in
 from controller.renewal import CertificateKind, due, ends
 from daemon.secret_reader import Access, NotReadableYet, SecretReader

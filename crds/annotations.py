@@ -20,6 +20,9 @@ from crds.reasons import Reason
 
 PREFIX = "groyne.dev/"
 
+OUR_LABELS = {"app.kubernetes.io/managed-by": "groyne"}
+"""Tells our objects from those that agent-sandbox's own controller makes under the same name."""
+
 CA_SECRET = "groyne.dev/ca-secret"  # noqa: S105 — a key, no secret
 """On a SandboxTemplate or profile: the name of a Secret in its namespace with `tls.crt` and `tls.key`, one's own CA.
 

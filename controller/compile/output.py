@@ -6,14 +6,14 @@ Owner, labels and names of the objects that belong to a template stand here, bec
 from dataclasses import dataclass
 from typing import Any
 
+from crds.annotations import OUR_LABELS
 from crds.problem import Problem
 from crds.sandbox_template import SandboxTemplate
 from policy.template_identity import namespace_of
 
 Manifest = dict[str, Any]
 
-LABELS = {"app.kubernetes.io/managed-by": "groyne"}
-"""Tells our objects from those that agent-sandbox's own controller makes under the same name."""
+LABELS = OUR_LABELS
 LONGEST_NAME = 253
 
 

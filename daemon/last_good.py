@@ -6,25 +6,30 @@ they would have nothing to keep any more.
 """
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import Any
 
-from controller.compile.output import LABELS
-from controller.profile_book import Change, ProfileBook, Version
-from controller.secret_writer import kept_versions
+from crds.annotations import OUR_LABELS
 from daemon.kinds import SECRETS
 from daemon.opted_in import EVERYWHERE
+from daemon.profile_book import Change, ProfileBook, Version, version_from
+from daemon.secret_reader import values_of
 from kube.client import Client, Page
 from kube.errors import ApiError
+from kube.objects import Raw
 from kube.paging import all_pages
 from policy.program import ProfileRef
 
 log = logging.getLogger(__name__)
 
+PROFILES_KEY = "profiles.json"
+"""Of a template's Secret: what its files were made from."""
 PAGE = 20
-SELECTOR = ",".join(f"{key}={value}" for key, value in LABELS.items())
+SELECTOR = ",".join(f"{key}={value}" for key, value in OUR_LABELS.items())
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,3 +81,13 @@ class LastGood:
             log.info("goes on as it was, since it does not compile", extra={"profile": str(change.ref)})
             self.changed(change)
         return entry.ref
+
+
+def kept_versions(live: Raw) -> list[Version]:
+    """The profiles' versions that a Secret has kept; what cannot be read is none."""
+    try:
+        sources: Any = json.loads(values_of(live).get(PROFILES_KEY, b"[]"))
+    except ValueError:
+        return []
+    found = (version_from(source) for source in (sources if isinstance(sources, list) else []))
+    return [version for version in found if version]

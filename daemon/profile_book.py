@@ -14,8 +14,9 @@ from crds.problem import Problem
 from crds.security_profile import GlobalSecurityProfile, SecurityProfile
 from kube import objects
 from kube.objects import Raw
+from policy.actions import NATIVE_ONLY
 from policy.compile import compile_profile
-from policy.program import Identity, Profile, ProfileRef, Selection
+from policy.program import Engine, Identity, Profile, ProfileRef, Selection
 from policy.selector_index import SelectorIndex
 
 
@@ -63,6 +64,9 @@ class Change:
 
 @dataclass(slots=True)
 class ProfileBook:
+    """`engines` are those that run where the profiles will be in force."""
+
+    engines: frozenset[Engine] = NATIVE_ONLY
     _entries: dict[ProfileRef, Entry] = field(default_factory=dict)
     _index: SelectorIndex[ProfileRef] = field(default_factory=SelectorIndex)
 
@@ -129,7 +133,7 @@ class ProfileBook:
 
     def _read(self, ref: ProfileRef, stamp: tuple[Any, ...], raw: Raw, before: Entry | None) -> Entry:
         uid, generation = objects.uid_of(raw), objects.generation(raw)
-        version, rules, problems = compiled(raw, ref)
+        version, rules, problems = compiled(raw, ref, self.engines)
         if version is None:
             past = before.version if before else None
             version = past if past and past.uid == uid else None
@@ -165,13 +169,13 @@ def stamp_of(raw: Raw) -> tuple[Any, ...]:
     return objects.uid_of(raw), objects.generation(raw), ours
 
 
-def compiled(raw: Raw, ref: ProfileRef) -> tuple[Version | None, tuple[str, ...], tuple[Problem, ...]]:
+def compiled(raw: Raw, ref: ProfileRef, engines: frozenset[Engine]) -> tuple[Version | None, tuple[str, ...], tuple[Problem, ...]]:
     """The version that `raw` describes, unless a problem is fatal; its rules' names; its problems."""
     parsed = parse(raw)
     model = parsed.object
     if not isinstance(model, SecurityProfile | GlobalSecurityProfile):
         return None, (), parsed.problems
-    result = compile_profile(model)
+    result = compile_profile(model, engines=engines)
     rules, problems = tuple(rule.name for rule in model.spec.rules), (*parsed.problems, *result.problems)
     if result.profile is None or result.ref != ref:
         return None, rules, problems
@@ -196,4 +200,4 @@ def source_of(raw: Raw) -> Raw:
 
 def version_from(source: Any) -> Version | None:
     """The version that a kept `source` describes; None where it is none, or does not compile any more."""
-    return compiled(source, ref_of(source))[0] if isinstance(source, dict) else None
+    return compiled(source, ref_of(source), frozenset(Engine))[0] if isinstance(source, dict) else None

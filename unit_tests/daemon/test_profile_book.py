@@ -1,6 +1,6 @@
 """A book of profiles: what is in force, what it selects, and what survives a mistake."""
 
-from controller.profile_book import ProfileBook, ref_of, version_from
+from daemon.profile_book import ProfileBook, ref_of, version_from
 from policy.program import Identity
 from unit_tests.controller.raw_objects import global_profile, profile, rule
 
