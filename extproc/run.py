@@ -24,6 +24,7 @@ from extproc.desk import FrontDesk
 from extproc.edge.grpcio_server import HealthServer as GrpcHealth
 from extproc.edge.listening import TRANSPORTS, Listening, Place, Secured
 from extproc.feed import Swap
+from extproc.feed.cluster import ClusterFeed
 from extproc.feed.manifests import ManifestFeed
 from extproc.issuing import Issuer
 from extproc.metrics import ExtprocMetrics
@@ -32,7 +33,10 @@ from extproc.providers.http import Tls
 from extproc.providers.opening import Means, open_provider
 from extproc.providers.seam import Provider
 from extproc.settings import Settings
+from kube.client import Client
+from kube.metrics import Metrics
 from kube.tasks import running
+from kube.transport import Transport
 from mtls.contexts import client_context
 from mtls.files import TlsFiles, tls_files
 from mtls.identity import Purpose
@@ -43,6 +47,7 @@ from mtls.spiffe import Peers
 log = logging.getLogger(__name__)
 
 Service = Callable[[], Awaitable[object]]
+NAME = "groyne-ext-proc"
 LOOK_EVERY = 0.05
 
 
@@ -79,7 +84,7 @@ class Process:
         provider = await process._provider(stack)
         process.desk = process._desk(provider)
         process.checks.add("snapshot", process.desk.not_ready)
-        process.services["feed"] = feed(settings, process.desk.swap)
+        process.services["feed"] = await feed(settings, process.desk.swap, process.registry, stack)
         place = Place(
             bind=settings.listen,
             drain=settings.drain,
@@ -192,7 +197,13 @@ class Process:
             await server.stop()
 
 
-def feed(settings: Settings, swap: Swap) -> Service:
+async def feed(settings: Settings, swap: Swap, registry: CollectorRegistry, stack: AsyncExitStack) -> Service:
+    """Raises ValueError where there are no credentials for the API server."""
     if settings.manifests:
         return ManifestFeed(settings.manifests, swap).run
-    raise ValueError("manifests: name a directory or file to decide by")
+    kubeconfig = str(settings.kubeconfig) if settings.kubeconfig else None
+    transport = await Transport.connect(kubeconfig=kubeconfig, context=settings.context or None, user_agent=NAME)
+    stack.push_async_callback(transport.close)
+    client = Client(transport, field_manager=NAME, observer=Metrics(registry, host=transport.server).calls)
+    addresses = IdentitySource.ADDRESS in settings.identity
+    return ClusterFeed(client, swap, namespace=settings.namespace, opt_in_label=settings.opt_in_label, addresses=addresses).run

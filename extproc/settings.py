@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import NoDecode
 
-from daemon.settings import NAME, Model, OptionalPath, Seconds, entries, of, together
+from daemon.settings import LABEL, NAME, Model, OptionalPath, Seconds, entries, of, together
 from extproc.admission import IdentitySource
 
 Sources = Annotated[tuple[IdentitySource, ...], NoDecode, BeforeValidator(entries)]
@@ -46,6 +46,12 @@ class Settings(Model):
         json_schema_extra=of("NAME"),
         pattern=f"^$|{NAME}",
         max_length=63,
+    )
+    opt_in_label: str = Field(
+        "groyne.dev/secrets=managed",
+        description="The label of namespaces whose Secrets and ConfigMaps may be read; the right to do so is a RoleBinding there.",
+        json_schema_extra=of("KEY=VALUE"),
+        pattern=LABEL,
     )
     listen: str = Field(
         "[::]:9002",
