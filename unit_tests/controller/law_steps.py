@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from daemon.kinds import GLOBAL_PROFILES, NAMESPACES, NETWORK_POLICIES, NODES, PODS, PROFILES, SECRETS, SERVICE_CIDRS, TEMPLATES
 from kube.errors import Unavailable
-from kube.objects import Key, Raw, Resource
+from kube.objects import Key, Raw, Resource, uid_of
 from policy.template_hashes import HASH_LABEL, name_hash
 from unit_tests.controller import law_state
 from unit_tests.controller.raw_objects import global_profile, profile, rule, template
@@ -52,8 +52,9 @@ class Play:
     def losing(self, sent: Sent, _answer: object) -> Fault:
         return self.after.pop(0)() if self.after and sent.verb in WRITES else None
 
-    def put(self, raw: Raw) -> None:
-        self.stage.put(raw)
+    def put(self, raw: Raw, *, good: bool = False) -> None:
+        uid = uid_of(self.stage.put(raw))
+        self.good |= {uid} if good else set()
 
     def edit(self, resource: Resource, key: Key, change: Callable[[Raw], Raw]) -> None:
         storage = self.stage.server.storage
@@ -121,11 +122,11 @@ def template_step(space: str, name: str, label: str, managed: str) -> Callable[[
 
 
 def profile_step(space: str, name: str, label: str, kind: str) -> Callable[[Play], None]:
-    return lambda play: play.put(profile(name, space, labels={"app": label}, rules=rules(kind)))
+    return lambda play: play.put(profile(name, space, labels={"app": label}, rules=rules(kind)), good=kind != "broken")
 
 
 def global_step(label: str, kind: str) -> Callable[[Play], None]:
-    return lambda play: play.put(global_profile(labels={"app": label}, rules=rules(kind)))
+    return lambda play: play.put(global_profile(labels={"app": label}, rules=rules(kind)), good=kind != "broken")
 
 
 def secret_step(space: str, value: str, grant: str) -> Callable[[Play], None]:

@@ -23,6 +23,11 @@ from typing import Any, cast
 from prometheus_client import CollectorRegistry
 
 from controller.assembly import Assembly
+from controller.metrics import ControllerMetrics
+from controller.settings import Settings
+from controller.surroundings import FIELD_MANAGER, NAME, Guard, Surroundings
+from daemon.health import Checks
+from daemon.heartbeat import Heartbeat
 from daemon.kinds import (
     GLOBAL_PROFILES,
     NAMESPACES,
@@ -35,11 +40,6 @@ from daemon.kinds import (
     SERVICES,
     TEMPLATES,
 )
-from controller.metrics import ControllerMetrics
-from controller.settings import Settings
-from controller.surroundings import FIELD_MANAGER, NAME, Guard, Surroundings
-from daemon.health import Checks
-from daemon.heartbeat import Heartbeat
 from kube.client import Client
 from kube.event_body import EVENTS
 from kube.events import Recorder
@@ -93,7 +93,7 @@ class Stage:
 
     @property
     def running(self) -> bool:
-        return self._life is not None and not self._life.done()
+        return self._life is not None and not self._life.done() and not self._life.cancelling()
 
     async def start(self, *, stand_by: float = 0.0) -> None:
         """A process begins; nothing is waited for. `stand_by`: another leads for so long."""

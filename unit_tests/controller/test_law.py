@@ -11,34 +11,44 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from controller.compile.secret import CONTENT_HASH
-from daemon.kinds import GLOBAL_PROFILES, NAMESPACES, PODS, PROFILES, SECRETS
 from controller.nudger import REVISION
 from controller.secret_writer import WRITTEN_AT
+from daemon.kinds import GLOBAL_PROFILES, NAMESPACES, PODS, PROFILES, SECRETS
 from kube.objects import Key, annotations, key_of, labels, uid_of
 from unit_tests.controller import law_state
 from unit_tests.controller.law_state import State, copied, state, theirs, untouched, values
-from unit_tests.controller.law_steps import Play, Step, anything, revive
-from unit_tests.controller.raw_objects import profile, template
+from unit_tests.controller.law_steps import Play, Step, anything, revive, rules
+from unit_tests.controller.raw_objects import global_profile, pod, profile, secret, template
 from unit_tests.controller.stage import BY_KIND, OPT_IN, Stage, staged
 from unit_tests.kube.virtual import run
 
+WORLD = (
+    template("two", labels={"app": "web"}),
+    template("one", "team-b"),
+    profile("keys", rules=rules("theirs")),
+    profile("limits", "team-b", rules=rules("key")),
+    global_profile(labels={"app": "web"}, rules=rules("paths")),
+    *(secret(namespace=space, annotations={"groyne.dev/grant-to": "*"}) for space in ("team-a", "team-b")),
+    pod("one-x", of="one"),
+)
 QUIET = 1500.0
 """After the last fault: a watch that was opened before rights were taken away (600 s), then the longest back-off, with its spread."""
+MODES = ({}, {}, {"opt_in": "all"}, {"namespace": "team-a"}, {"take_over": True})
 EXAMPLES = int(os.environ.get("GROYNE_LAW_EXAMPLES", "40"))
 
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-@given(st.lists(anything, min_size=5, max_size=25), st.integers(0, 1000))
-def test_it_converges_to_what_a_fresh_start_would_compute(steps: list[Step], seed: int) -> None:
-    run(converges(steps, seed))
+@given(st.lists(anything, min_size=1, max_size=25), st.integers(0, 1000), st.sampled_from(MODES), st.booleans())
+def test_it_converges_to_what_a_fresh_start_would_compute(steps: list[Step], seed: int, mode: dict, rich: bool) -> None:
+    run(converges(steps, seed, mode, rich=rich))
 
 
-async def converges(steps: list[Step], seed: int) -> None:
-    async with staged(seed) as stage:
-        begun(stage)
+async def converges(steps: list[Step], seed: int, mode: dict, *, rich: bool) -> None:
+    async with staged(seed, **mode) as stage:
         play = Play(stage)
+        begun(play, rich=rich)
         await stage.start()
-        before = {}
+        await stage.rest(2.0 if rich else 0.0)
         for step in steps:
             await step(play)
         await quiet(play)
@@ -48,7 +58,7 @@ async def converges(steps: list[Step], seed: int) -> None:
         assert untouched(stage.server.storage) == theirs_then
         before = last_good(play)
         users = theirs(stage.server.storage)
-    async with staged(seed) as fresh:
+    async with staged(seed, **mode) as fresh:
         await afresh(fresh, users, before, stage)
         wanted = state(fresh.server.storage, closed=closed(fresh))
     assert different(found, wanted) == {}
@@ -58,11 +68,16 @@ def different(found: State, wanted: State) -> State:
     return {name: (found.get(name), wanted.get(name)) for name in {*found, *wanted} if found.get(name) != wanted.get(name)}
 
 
-def begun(stage: Stage) -> None:
-    """Enough for the first step to be about something."""
+def begun(play: Play, *, rich: bool) -> None:
+    """Enough for the first step to be about something; or one of all that there can be."""
+    stage = play.stage
     stage.opt_in("team-a", "team-b")
+    if stage.settings.opt_in == "all":
+        stage.bound.add("")
     stage.put(template("one"))
-    stage.put(profile("limits"))
+    play.put(profile("limits"), good=True)
+    for raw in WORLD if rich else ():
+        play.put(raw, good="Profile" in raw["kind"])
 
 
 async def quiet(play: Play) -> None:
@@ -71,9 +86,24 @@ async def quiet(play: Play) -> None:
     await revive(play)
     await play.stage.rest(QUIET)
     play.stage.server.storage.collect_garbage()
+    forgotten(play)
+    await play.stage.rest(QUIET)
+
+
+def forgotten(play: Play) -> None:
+    """What was once in force and stands in no Secret is known to the process alone, until it ends: such profiles leave the stage."""
+    storage, kept = play.stage.server.storage, last_good(play)
+    for resource in (PROFILES, GLOBAL_PROFILES):
+        for key, raw in storage.objects(resource).items():
+            if "a..b" in str(raw["spec"]) and uid_of(raw) in play.good and f"{raw['kind']} {key}" not in kept:
+                storage.delete(resource, key)
 
 
 def closed(stage: Stage) -> frozenset[str]:
+    if stage.settings.opt_in == "all":
+        return frozenset()
+    if stage.settings.namespace:
+        return frozenset({"team-a", "team-b"}) - ({stage.settings.namespace} & stage.bound)
     named = {key.name for key, raw in stage.server.storage.objects(NAMESPACES).items() if OPT_IN.items() <= labels(raw).items()}
     return frozenset({"team-a", "team-b"}) - (named & stage.bound)
 
