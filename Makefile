@@ -74,7 +74,8 @@ bench: $(STAMP) ## Requests per second with and without a policy; needs wrk
 	$(PY) -m e2e.bench
 
 .PHONY: nightly
-nightly: test ## Everything, then many more generated policies, then the benchmark
+nightly: test ## Everything, then many more generated policies and controllers' lives, then the benchmark
+	GROYNE_LAW_EXAMPLES=400 $(PYTEST) --timeout 3600 unit_tests/controller/test_law.py
 	$(PY) -m e2e.differential --programs 3000 --seed "$$(date +%j)"
 	$(MAKE) bench
 
