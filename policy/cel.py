@@ -2,11 +2,13 @@
 
 The library is Google's own (C++), which checks types, so that a mistake is told to who wrote it; whose `matches` is RE2; and
 which counts loops and gives up at ten thousand steps. What it does not see `policy.cel_tokens` does. An evaluation gives a
-value or raises CelFailure, nothing else, and a failure names no value: what an expression reads is the sandbox's.
+value or raises CelFailure, nothing else, and a failure names no value: what an expression reads is the sandbox's. Nor can it be
+interrupted, so that what it is given is bounded: an expression with a pattern or a loop reads no text beyond 4 KiB.
 """
 
 import math
 import re
+import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Literal
@@ -24,8 +26,13 @@ LONGEST = 1024
 """Characters, as in the CRD."""
 DEEPEST = 32
 """Lists and maps of a result."""
+LARGEST_RESULT = 64 * 1024
+"""Characters, with 16 for each value."""
+LONGEST_TEXT = 4096
+"""Characters that a pattern or a loop may meet at once."""
 
 _COMPLAINT = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
+_COSTLY = re.compile(r"\b(?:matches|all|exists|exists_one|existsOne|map|filter)\b")
 _CONTAINER = " (in container '')"
 _CODES = re.compile(r"[A-Z_]+(?=:)")
 
@@ -72,9 +79,10 @@ def _judged(source: str, program: Any, variables: Kind, result: str, inputs: fro
 
 def evaluate_cel(expression: CelExpression, variables: Mapping[str, Json], kind: Kind) -> Json:
     """`kind` as it was when the expression was compiled; `variables` are its values. Raises CelFailure."""
+    longest = LONGEST_TEXT if _COSTLY.search(expression.text) else sys.maxsize
     try:
-        value = _program(expression.text, kind).eval(data=_activation(variables, kind))
-        return _plain(value, DEEPEST)
+        value = _program(expression.text, kind).eval(data=_activation(variables, kind, longest))
+        return _Result().plain(value, DEEPEST)
     except CelFailure:
         raise
     except Exception as error:  # noqa: BLE001 — whatever the library has to say, it says with values in it
@@ -136,39 +144,55 @@ def _complaint(words: str) -> str:
     return f"CEL does not accept the expression{place}: {said.partition(' expecting {')[0].removesuffix(_CONTAINER)}"
 
 
-def _activation(variables: Mapping[str, Json], kind: Kind) -> dict[str, Json]:
+def _activation(variables: Mapping[str, Json], kind: Kind, longest: int) -> dict[str, Json]:
     data: dict[str, Json] = {}
     for _, name, each in kind.fields:
-        value = data[name] = _clean(variables[name])
+        value = data[name] = _clean(variables[name], longest)
         if each.name == "struct" and name != "response":
             data.update({f"{name}.{member}": value[member] for _, member, _ in each.fields})
     return data
 
 
-def _clean(value: Json) -> Json:
+def _clean(value: Json, longest: int) -> Json:
     """The library cuts text at a NUL, and breaks at half a character."""
     if isinstance(value, str):
+        if len(value) > longest:
+            raise CelFailure("limit")
         return text(value)
     if isinstance(value, Mapping):
-        return {text(key): _clean(each) for key, each in value.items()}
+        return {text(key): _clean(each, longest) for key, each in value.items()}
     return value
 
 
-def _plain(value: Any, depth: int) -> Json:
+class _Result:
     """Not by the library's own conversion: it gives back one None too few each time, and on Python 3.11 that ends the process."""
-    kind = value.type()
-    if kind in (cel.Type.ERROR, cel.Type.UNKNOWN):
-        raise CelFailure(_word(str(value.value())))
-    if depth == 0:
-        raise CelFailure("limit")
-    if kind == cel.Type.NULL:
-        return None
-    if kind == cel.Type.LIST:
-        return [_plain(each, depth - 1) for each in value.value()]
-    if kind == cel.Type.MAP:
-        found = {_key(key): each for key, each in value.value().items()}
-        return {key: _plain(found[key], depth - 1) for key in sorted(found)}
-    return _scalar(value.value())
+
+    def __init__(self) -> None:
+        self._left = LARGEST_RESULT
+
+    def plain(self, value: Any, depth: int) -> Json:
+        kind = value.type()
+        if kind in (cel.Type.ERROR, cel.Type.UNKNOWN):
+            raise CelFailure(_word(str(value.value())))
+        self._spend(16)
+        if depth == 0:
+            raise CelFailure("limit")
+        if kind == cel.Type.NULL:
+            return None
+        if kind == cel.Type.LIST:
+            return [self.plain(each, depth - 1) for each in value.value()]
+        if kind == cel.Type.MAP:
+            found = {_key(key): each for key, each in value.value().items()}
+            self._spend(sum(map(len, found)))
+            return {key: self.plain(found[key], depth - 1) for key in sorted(found)}
+        scalar = _scalar(value.value())
+        self._spend(len(scalar) if isinstance(scalar, str) else 0)
+        return scalar
+
+    def _spend(self, characters: int) -> None:
+        self._left -= characters
+        if self._left < 0:
+            raise CelFailure("limit")
 
 
 def _key(key: Any) -> str:

@@ -3,18 +3,22 @@
 CEL lets an expression name what is not there and loop in loops; both only show when a request comes. Here a profile's author
 learns of it at once: a field that a variable does not have, an input that the profile does not declare, a regular expression
 that RE2 refuses or that the request would choose, a comprehension within another. Syntax and types are `policy.cel`'s.
+
+RE2 takes time for each character and each step of its program: with counted repetitions, a long header and a loop around it one
+`matches` took a minute. Hence few patterns, small ones, none in a loop, and each on a text as the request has it.
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import re2
 
-from policy.patterns import MAX_PROGRAM_SIZE
 from policy.report import quoted
 from policy.variables import Kind
 
+MOST_PATTERNS = 4
+LARGEST_PATTERN = 256
+"""RE2 instructions."""
 MACROS = frozenset({"all", "exists", "exists_one", "existsOne", "map", "filter"})
 
 _TOKEN = re.compile(
@@ -55,10 +59,13 @@ def read(text: str, variables: Kind, inputs: frozenset[str] | None) -> Reading:
     """`inputs` are the names that the profile declares; None where that is not known."""
     words = tokens(text)
     reading = Reading()
-    reading.mistakes += _comprehensions(words, {cel for _, cel, _ in variables.fields})
+    looped = _comprehensions(words, {cel for _, cel, _ in variables.fields}, reading)
     for index in range(len(words)):
         _read_variable(words, index, variables, inputs, reading)
-        _read_pattern(words, index, reading)
+        if words[index].text == "matches" and words[index].kind == "name" and _texts(words, index + 1, 1) == ["("]:
+            _read_pattern(words, index, reading, looped=index in looped)
+    if len(reading.patterns) > MOST_PATTERNS:
+        reading.mistakes.append(f"{len(reading.patterns)} patterns could take long: join them, {MOST_PATTERNS} are allowed")
     return reading
 
 
@@ -66,19 +73,23 @@ def _texts(words: list[Token], start: int, count: int) -> list[str]:
     return [word.text for word in words[start : start + count]]
 
 
-def _comprehensions(words: list[Token], taken: set[str]) -> Iterator[str]:
-    """The range before the dot is outside: `a.filter(…).map(…)` is no nesting."""
+def _comprehensions(words: list[Token], taken: set[str], reading: Reading) -> set[int]:
+    """Which words are inside one. The range before the dot is outside: `a.filter(…).map(…)` is no nesting."""
     inside: list[bool] = []
+    looped = set()
     for index, word in enumerate(words):
+        if any(inside):
+            looped.add(index)
         if word.text in "([{" and word.kind == "other":
             opens = word.text == "(" and _calls(words, index, MACROS)
             if opens and any(inside):
-                yield "a comprehension within another could take long: write one only, or use `in`"
-            if opens and _texts(words, index + 1, 1)[:1] and _texts(words, index + 1, 1)[0] in taken:
-                yield f"{quoted(words[index + 1].text)} is a variable already: give the comprehension another one"
+                reading.mistakes.append("a comprehension within another could take long: write one only, or use `in`")
+            if opens and index + 1 < len(words) and words[index + 1].text in taken:
+                reading.mistakes.append(f"{quoted(words[index + 1].text)} is a variable already: give the comprehension another one")
             inside.append(opens)
         elif word.text in ")]}" and word.kind == "other" and inside:
             inside.pop()
+    return looped
 
 
 def _calls(words: list[Token], bracket: int, names: frozenset[str]) -> bool:
@@ -128,15 +139,42 @@ def _member(words: list[Token], index: int) -> str | None:
     return None
 
 
-def _read_pattern(words: list[Token], index: int, reading: Reading) -> None:
-    if words[index].text != "matches" or words[index].kind != "name" or _texts(words, index + 1, 1) != ["("]:
-        return
+def _read_pattern(words: list[Token], index: int, reading: Reading, *, looped: bool) -> None:
     argument = words[index + 2 : index + 4]
     literal = len(argument) == 2 and argument[0].kind == "string" and argument[1].text == ")"
-    if literal and index and words[index - 1].text == ".":
+    if looped:
+        reading.mistakes.append("`matches` in a comprehension could take long: use `startsWith`, `contains` or `in` there")
+    elif literal and _plain_text(words, index - 1):
         reading.patterns.append(argument[0].text)
     else:
-        reading.mistakes.append("`matches` takes a pattern that stands there as text: write it as `request.path.matches('^/v1/')`")
+        reading.mistakes.append("`matches` reads a variable, and its pattern stands there as text: `request.path.matches('^/v1/')`")
+
+
+def _plain_text(words: list[Token], index: int) -> bool:
+    """Whether `a.b['c'].` or a literal and a dot end at this word: text as it came, not put together."""
+    while index > 0 and words[index].text == "." and words[index].kind == "other":
+        index -= 1
+        while index > 0 and words[index].text == "]" and words[index].kind == "other":
+            index = _opening(words, index) - 1
+        if words[index].kind == "string" or index < 0:
+            return index >= 0
+        if words[index].kind != "name":
+            return False
+        index -= 1
+        if index < 0 or words[index].text != ".":
+            return True
+    return False
+
+
+def _opening(words: list[Token], index: int) -> int:
+    """Of the bracket that closes here; -1 where there is none."""
+    depth = 0
+    while index >= 0:
+        depth += (words[index].text in ")]}") - (words[index].text in "([{") if words[index].kind == "other" else 0
+        if depth == 0:
+            return index
+        index -= 1
+    return -1
 
 
 def bad_pattern(pattern: str) -> str | None:
@@ -149,6 +187,6 @@ def bad_pattern(pattern: str) -> str | None:
         words = error.args[0] if error.args else b""
         complaint = words.decode("utf-8", "replace") if isinstance(words, bytes) else str(words)
         return f"RE2 does not accept {quoted(pattern)}: {complaint}"
-    if size > MAX_PROGRAM_SIZE:
-        return f"the expression {quoted(pattern)} grows to {size} steps, {MAX_PROGRAM_SIZE} are allowed: count fewer repetitions"
+    if size > LARGEST_PATTERN:
+        return f"the expression {quoted(pattern)} grows to {size} steps, {LARGEST_PATTERN} are allowed: count fewer repetitions"
     return None

@@ -8,6 +8,7 @@ judged as it stands; the addresses that its name leads to are judged again by wh
 import ipaddress
 import re
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from policy.authority import embedded_ipv4, parse_authority, without_dot
 from policy.go_templates import outline
@@ -43,8 +44,8 @@ class Url:
         return f"{self.scheme}://{self.authority}{self.target}"
 
 
-def parse_url(text: str, *, loopback: bool = False) -> Url | str:
-    """What comes back as text is what is wrong with it; it quotes nothing."""
+def parse_url(text: str, *, loopback: bool = False, escape: bool = False) -> Url | str:
+    """What comes back as text is what is wrong with it; it quotes nothing. With `escape`, path and query are made fit."""
     found = _URL.match(text)
     scheme = found["scheme"].lower() if found else ""
     if len(text) > LONGEST or found is None or scheme not in DEFAULT_PORTS:
@@ -54,12 +55,16 @@ def parse_url(text: str, *, loopback: bool = False) -> Url | str:
     host = parse_authority(without_dot(found["authority"]))
     if host is None:
         return "it names no host"
-    if not _TARGET.match(found["target"]):
+    target = _escaped(found["target"]) if escape else found["target"]
+    if not _TARGET.match(target):
         return "its path or query holds what must be escaped, or a fragment"
     if host[0] in _NAMES or forbidden_address(host[0], loopback=loopback):
         return "it leads to an address that no webhook may have"
-    target = found["target"]
     return Url(scheme=scheme, host=host[0], port=host[1] or DEFAULT_PORTS[scheme], target=target if target[:1] == "/" else f"/{target}")
+
+
+def _escaped(target: str) -> str:
+    return quote(re.sub("%(?![0-9A-Fa-f]{2})", "%25", target), safe="!$&'()*+,-./:;=?@_~[]%")
 
 
 def forbidden_address(text: str, *, loopback: bool = False) -> bool:

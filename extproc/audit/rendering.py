@@ -1,6 +1,10 @@
 """An event → the request that its webhook gets, or None where its condition does not hold, or why it cannot be.
 
 Everything is computed from the event alone. Bounds: a URL of 4 KiB, a header's value of 8 KiB, a body of 64 KiB.
+
+No sandbox shall keep an event from being sent by what it puts into its request. So a condition that meets more than it can
+bear counts as true; what is too long because of the request is made again from shorter values; and what no URL or header can
+hold is escaped or becomes a space. What the profile's author wrote is judged strictly, and dropped where it cannot be.
 """
 
 import json
@@ -23,6 +27,17 @@ LARGEST_BODY = 64 * 1024
 LONGEST_HEADER = 8 * 1024
 JSON, TEXT = "application/json", "text/plain; charset=utf-8"
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """Characters of one value of the request, and of all values of one map together."""
+
+    value: int
+    total: int
+
+
+ROOMS = (Room(value=4096, total=16384), Room(value=256, total=1024))
+"""The second is tried where the first gives more than is sent."""
 _CONTROLS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -39,14 +54,38 @@ class Delivery:
 
 def delivery(event: AuditEvent, *, loopback: bool) -> Delivery | None:
     """Raises Dropped."""
-    hook, values = event.hook, variables(event)
-    if not _wanted(hook, values):
+    values = variables(event)
+    if not _wanted(event.hook, values):
         return None
-    url = parse_url(_text(hook.url, values, LONGEST_URL, Reason.URL), loopback=loopback)
+    lost = Dropped(Reason.INTERNAL)
+    for room in ROOMS:
+        try:
+            return _made(event.hook, shortened(values, room), loopback=loopback)
+        except Dropped as dropped:
+            lost = dropped
+    raise lost
+
+
+def _made(hook: AuditHook, values: dict[str, Json], *, loopback: bool) -> Delivery:
+    url = parse_url(_text(hook.url, values, LONGEST_URL, Reason.URL), loopback=loopback, escape=True)
     if isinstance(url, str):
         raise Dropped(Reason.URL)
     body, kind = _body(hook, values)
     return Delivery(method=hook.method, url=url, headers=_headers(hook, values, kind), body=body, timeout=hook.timeout)
+
+
+def shortened(values: dict[str, Json], room: Room) -> dict[str, Json]:
+    """The request's values, so that whatever it holds there is an event."""
+    request: dict[str, Json] = {name: value[: room.value] if isinstance(value, str) else value for name, value in values["request"].items()}
+    for name in ("headers", "queryParams"):
+        left = room.total
+        kept: dict[str, str] = {}
+        for key, value in request[name].items():
+            left -= len(key) + len(value[: room.value])
+            if left >= 0:
+                kept[key] = value[: room.value]
+        request[name] = kept
+    return {**values, "request": request}
 
 
 def variables(event: AuditEvent) -> dict[str, Json]:
@@ -58,7 +97,9 @@ def variables(event: AuditEvent) -> dict[str, Json]:
 def _wanted(hook: AuditHook, values: dict[str, Json]) -> bool:
     try:
         return holds(hook.when, values, AFTER)
-    except CelFailure:
+    except CelFailure as failure:
+        if failure.reason == "limit":
+            return True
         raise Dropped(Reason.WHEN) from None
 
 
@@ -78,10 +119,7 @@ def _headers(hook: AuditHook, values: dict[str, Json], kind: str) -> tuple[tuple
 
 
 def _value(template: GoTemplate, values: dict[str, Json]) -> bytes:
-    value = _text(template, values, LONGEST_HEADER, Reason.HEADERS).encode("utf-8").strip(b" \t")
-    if _CONTROLS.search(value):
-        raise Dropped(Reason.HEADERS)
-    return value
+    return _CONTROLS.sub(b" ", _text(template, values, LONGEST_HEADER, Reason.HEADERS).encode("utf-8")).strip(b" \t")
 
 
 def _body(hook: AuditHook, values: dict[str, Json]) -> tuple[bytes, str]:

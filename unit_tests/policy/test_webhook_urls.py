@@ -64,6 +64,14 @@ def test_what_is_wrong_with_a_url_is_said_without_quoting_it(text, said):
     assert said in parse_url(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("/a b", "/a%20b"), ("/é\r\n", "/%C3%A9%0D%0A"), ("/%zz%41", "/%25zz%41"), ("/#f", "/%23f"), ("?a={}&b=[1]", "/?a=%7B%7D&b=[1]")],
+)
+def test_path_and_query_can_be_made_fit(text, said):
+    assert parse_url("https://a.test" + text, escape=True).target == said
+
+
 def test_loopback_is_its_operators_decision():
     for text in ("http://127.0.0.1:1/", "http://localhost:1/", "http://[::1]:1/", "http://[::ffff:7f00:1]:1/"):
         assert isinstance(parse_url(text, loopback=True), Url), text

@@ -92,9 +92,9 @@ def test_a_condition_that_does_not_hold_sends_nothing():
         (hook(url="{{ .Inputs.i.url }}"), "render_url"),
         (hook(url="https://{{ .Inputs.i.empty }}/"), "render_url"),
         (hook(url="https://audit.test{{ .Inputs.i.space }}"), "render_url"),
+        (hook(url="https://audit.test/{{ .Inputs.i.long }}"), "render_url"),
         (hook(url="http://{{ .Inputs.i.metadata }}/"), "render_url"),
         (hook(url="http://127.0.0.1/"), "render_url"),
-        (hook(headers=[{"name": "x", "value": "{{ .Inputs.i.lines }}"}]), "render_headers"),
         (hook(headers=[{"name": "x", "value": "{{ .Inputs.i.long }}"}]), "render_headers"),
         (hook(body={"text": "{{ .Inputs.i.nope }}"}), "render_body"),
         (hook(body={"json": {"a": ["{{ .Inputs.i.nope }}"]}}), "render_body"),
@@ -104,7 +104,7 @@ def test_a_condition_that_does_not_hold_sends_nothing():
 )
 def test_what_cannot_be_made_is_dropped_with_one_word(given, reason):
     values = {
-        "empty": "", "space": " /", "metadata": "169.254.169.254", "lines": "a\r\nx-b: c", "long": "x" * (LARGEST_BODY + 1), "half": "y" * 40_000,
+        "empty": "", "space": " /", "metadata": "169.254.169.254", "long": "x" * (LARGEST_BODY + 1), "half": "y" * 40_000,
     }  # fmt: skip
     assert dropped(given, inputs=[{"name": "i", "inline": values}]) == reason
 
@@ -135,3 +135,28 @@ def test_an_event_leaves_the_body_behind():
     found = event(rule(audit=[hook()]), method="POST", body=b"x" * 1000)
     assert found.request.body == b""
     assert 2000 < found.size < 3000
+
+
+def test_a_sandbox_cannot_silence_an_event_by_what_it_sends():
+    """Neither by length, nor by characters that no URL or header can hold, nor by what a condition cannot bear."""
+    given = hook(
+        url="https://audit.test/{{ .Request.Path }}?q={{ index .Request.QueryParams `q` }}",
+        when="request.path.matches('^/nothing')",
+        headers=[{"name": "x", "value": "{{ index .Request.QueryParams `q` }}{{ .Request.Path }}"}],
+        body={"json": {"a": "{{ json .Request }}", "b": "{{ json .Request.Headers }}"}},
+    )
+    headers = tuple((f"x-{number}", '<"&\xff' * 150) for number in range(90))
+    path = "/" + "%C3%A9<{}" * 3000 + "?q=%0d%0ax-evil:%20y%23%zz%00" + "%ff" * 4000
+    found = made(given, path=path, headers=headers)
+    assert len(found.body) <= LARGEST_BODY
+    assert len(str(found.url)) <= 4096
+    value = dict(found.headers)[b"x"]
+    assert value.startswith(b"x-evil: y#")
+    assert not set(value) & set(range(32))
+    json.loads(json.loads(found.body)["a"])
+
+
+def test_values_are_shortened_only_where_they_must_be():
+    given = hook(url="https://audit.test/{{ .Request.Path }}", body={"text": "{{ .Request.Path }}"})
+    assert made(given, path="/" + "x" * 3000).body == b"/" + b"x" * 3000
+    assert made(given, path="/" + "x" * 5000).body == b"/" + b"x" * 255
