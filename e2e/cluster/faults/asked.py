@@ -14,7 +14,8 @@ _WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 class Asked:
     """`began` and `ended` are of the monotonic clock, which all processes share. `code` is 0 where no answer was sent.
 
-    `fault` is the action that a rule took, and `forwarded` whether the API server saw the request.
+    `fault` is the action that a rule took, `forwarded` whether the API server saw the request, and `answered` whether it has answered:
+    what it was asked to do is done, whatever the client heard of it.
     """
 
     began: float
@@ -30,6 +31,7 @@ class Asked:
     code: int = 0
     fault: str = ""
     forwarded: bool = False
+    answered: bool = False
 
     @property
     def writes(self) -> bool:

@@ -109,7 +109,9 @@ class Relay:
     async def _ask(self, asked: Asked, message: Message) -> h11.Response:
         asked.forwarded = True
         await self._server.send(message.head, h11.Data(data=message.body), h11.EndOfMessage())
-        return await self._server.response()
+        head = await self._server.response()
+        asked.answered = True
+        return head
 
 
 async def _unless_gone(peer: Peer, work: Coroutine[Any, Any, T]) -> T:
