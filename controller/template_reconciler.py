@@ -35,7 +35,7 @@ from dataplane.compile import make_plan
 from dataplane.limits import LARGEST, policy_size
 from kube import objects
 from kube.client import Client
-from kube.errors import ApiError
+from kube.errors import ApiError, Invalid
 from kube.objects import Key, Raw
 from kube.reconcile import Result
 from kube.store import Store
@@ -142,7 +142,11 @@ class TemplateReconciler:
 
     async def _policy(self, raw: Raw, key: Key, suffix: str, wanted: Manifest | None, warnings: str) -> None:
         name = Key(key.namespace, key.name + suffix)
-        problem = await self._effects.policies.bring(name, wanted, uid=objects.uid_of(raw), warnings=warnings)
+        try:
+            problem = await self._effects.policies.bring(name, wanted, uid=objects.uid_of(raw), warnings=warnings)
+        except Invalid as error:
+            self._effects.announce(raw, not_taken(name, error))
+            raise
         if problem:
             self._effects.announce(raw, problem)
             if problem.fatal:
@@ -275,6 +279,11 @@ def compiled(
 def without_secret(made: TemplateOutput) -> Problem | None:
     """Why there is none. What is wrong with the template's own NetworkPolicy is no reason."""
     return None if made.secret else next((problem for problem in made.problems if problem.fatal), None)
+
+
+def not_taken(name: Key, error: Invalid) -> Problem:
+    """What the template's rules say is passed on as it is, and judged by the API server alone."""
+    return Problem(reason="NetworkPolicyRefused", message=f"the API server does not take NetworkPolicy {name.name}: {error}")
 
 
 def later(failed: list[Exception], rest: float | None) -> Result:

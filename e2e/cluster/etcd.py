@@ -1,6 +1,9 @@
-"""What a test does to etcd behind the API server's back, over etcd's own JSON gateway: its history is forgotten up to now."""
+"""What a test does to etcd behind the API server's back, over etcd's own JSON gateway: its history is forgotten up to now, or an
+object is put there that no API server would take.
+"""
 
 import base64
+import json
 from typing import Any
 
 import httpx
@@ -12,6 +15,12 @@ def compact(address: str) -> int:
     revision = int(found["header"]["revision"])
     _post(f"{address}/v3/kv/compaction", {"revision": str(revision), "physical": True})
     return revision
+
+
+def put(address: str, key: str, raw: dict[str, Any]) -> None:
+    """`key` is as the API server has it, e.g. `/registry/secrets/NAMESPACE/NAME`. It reads JSON too, and tells who watches."""
+    encoded = {"key": base64.b64encode(key.encode()).decode(), "value": base64.b64encode(json.dumps(raw).encode()).decode()}
+    _post(f"{address}/v3/kv/put", encoded)
 
 
 def healthy(address: str) -> bool:
