@@ -9,6 +9,7 @@ import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from policy.program import Identity
@@ -104,6 +105,7 @@ def read_token(encoded: str) -> SandboxToken | None:
     return SandboxToken(access_token=token, client_id=client)
 
 
+@lru_cache(maxsize=256)
 def from_metadata(text: str) -> Caller | Unknown:
     """Base64 of JSON: `namespace`, `labels`, and where there are any `template`, `pod` and `token` (as the attribute has it)."""
     found = decoded_object(text)

@@ -30,6 +30,7 @@ REASONS = frozenset(
     }
 )  # fmt: skip
 OTHER = "other"
+NO_ACTION = "none"
 
 
 class ExtprocMetrics:
@@ -65,6 +66,7 @@ class ExtprocMetrics:
         self._lag = Histogram("groyne_event_loop_lag_seconds", "How late the event loop was.", registry=registry, buckets=SECONDS)
         for outcome in Outcome:
             self._requests.labels(outcome.value)
+        self._done = {name: self._actions.labels(name) for name in (*ACTIONS, NO_ACTION)}
         self._plain = {outcome: self._requests.labels(outcome.value) for outcome in Outcome}
 
     def resolved(self, outcome: Resolved) -> None:
@@ -73,7 +75,7 @@ class ExtprocMetrics:
         if verdict.outcome is Outcome.BLOCKED:
             self._refusals.labels(verdict.reason if verdict.reason in REASONS else OTHER).inc()
         for rule in outcome.walked.matched if outcome.walked else ():
-            self._actions.labels(action(rule)).inc()
+            self._done[action(rule)].inc()
 
     def turned_away(self, reason: str) -> None:
         """Refused before any rule, and before it was known whose request it is."""
@@ -113,4 +115,4 @@ class ExtprocMetrics:
 def action(rule: Rule) -> str:
     """The first of a rule's actions, in their order."""
     present = (rule.bypass, rule.block, rule.mcp, rule.headers, rule.token or rule.exchange)
-    return next((name for name, found in zip(ACTIONS, present, strict=True) if found), "none")
+    return next((name for name, found in zip(ACTIONS, present, strict=True) if found), NO_ACTION)

@@ -8,6 +8,7 @@ and one trailing dot, also before a port, was already removed (`without_dot`), a
 
 import ipaddress
 import re
+from functools import lru_cache
 
 import re2
 
@@ -53,6 +54,7 @@ def without_dot(authority: str) -> str:
     return authority
 
 
+@lru_cache(maxsize=4096)
 def parse_authority(authority: str) -> tuple[str, int | None] | None:
     """Canonical host, and port where one is named; None where the text names no host."""
     if not authority.isascii() or not _valid.fullmatch(authority):

@@ -37,7 +37,8 @@ def finish(selection: Selection, walked: Walked, request: Request, values: Value
             changes.write(step.header, step.value)
         else:
             changes.put(step.rule, found[step.rule.id])
-    return replace(changes.verdict(walked), rules=trace)
+    verdict = changes.verdict(walked)
+    return replace(verdict, rules=trace) if explained else verdict
 
 
 def _all_wanted(walked: Walked) -> Iterator[Rule]:

@@ -7,7 +7,7 @@ two Host lines joined with a comma), the guards of the generated configuration r
 
 import re
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from policy.authority import ABSOLUTE_TARGET, VALID_AUTHORITY, parse_authority, without_dot
 from policy.domains import DomainPattern
@@ -43,6 +43,17 @@ class _Place:
     target: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Path:
+    path: str = ""
+    unescaped: str = ""
+    query: tuple[tuple[str, str], ...] = ()
+    target: str = ""
+
+
+_NO_PATH = _Path()
+
+
 def normalise(raw: RawRequest, escaped_slash_hosts: Collection[DomainPattern] = ()) -> Request | Malformed:
     """`escaped_slash_hosts` are those whose paths may hold `%2f` and `%5c`."""
     headers = joined_headers(raw)
@@ -55,24 +66,27 @@ def normalise(raw: RawRequest, escaped_slash_hosts: Collection[DomainPattern] = 
     if parsed is None:
         return Malformed(reason="MalformedHost", detail="the Host names no host and port")
     host, port = parsed
-    request = Request(
+    if wrong := _method(raw, headers):
+        return wrong
+    path = _NO_PATH if raw.method == "CONNECT" else _path(place.target, any(pattern.matches(host) for pattern in escaped_slash_hosts))
+    if isinstance(path, Malformed):
+        return path
+    return Request(
         method=raw.method,
         scheme=raw.scheme,
         host=host,
         port=port if port is not None else DEFAULT_PORTS.get(raw.scheme, 0),
-        path="",
+        path=path.path,
+        unescaped_path=path.unescaped,
+        query=path.query,
+        target=path.target,
         headers=headers,
         body=raw.body,
         authority=place.authority,
     )
-    if wrong := _method(raw, headers):
-        return wrong
-    if raw.method == "CONNECT":
-        return request
-    return _with_path(request, place.target, any(pattern.matches(host) for pattern in escaped_slash_hosts))
 
 
-def _with_path(request: Request, target: str, slashes_allowed: bool) -> Request | Malformed:
+def _path(target: str, slashes_allowed: bool) -> "_Path | Malformed":
     raw_path, mark, query = target.partition("?")
     if "#" in target:
         return Malformed(reason="MalformedPath", detail="a fragment is no part of a request")
@@ -83,7 +97,7 @@ def _with_path(request: Request, target: str, slashes_allowed: bool) -> Request 
         return Malformed(reason="AmbiguousPath", detail="the path can be read in two ways")
     if has_escaped_slash(path) and (not slashes_allowed or has_ambiguous_escape(path)):
         return Malformed(reason="EscapedSlash", detail="the path holds %2f or %5c")
-    return replace(request, path=path, unescaped_path=unescaped(path), query=parse_query(query), target=path + mark + query)
+    return _Path(path=path, unescaped=unescaped(path), query=parse_query(query) if query else (), target=path + mark + query)
 
 
 def parse_query(query: str) -> tuple[tuple[str, str], ...]:

@@ -5,6 +5,7 @@ the filter's own name. What is neither known nor readable becomes None, and the 
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from envoy.config.core.v3 import base_pb2
 from envoy.extensions.filters.http.ext_proc.v3 import processing_mode_pb2
@@ -122,31 +123,33 @@ def status_of(headers: pb.HttpHeaders) -> int | None:
 
 
 def write(answer: Answer) -> bytes:
-    data: bytes = response_of(answer).SerializeToString()
-    return data
-
-
-def response_of(answer: Answer) -> pb.ProcessingResponse:
+    """A message that is told in two parts is the one after the other, as protobuf has it."""
     match answer:
         case Continue():
             return BUFFERING if answer.buffer else CONTINUES[answer.phase]
         case Mutate():
-            return mutation(answer)
+            return told(answer.verdict, answer.rule, "", answer.acted) + serialised(mutation(answer))
         case Stream():
-            return streamed(answer)
+            return serialised(streamed(answer))
         case Refuse():
-            return refusal(answer)
+            return told("blocked", answer.rule, answer.reason, "") + serialised(refusal(answer))
+
+
+def serialised(response: pb.ProcessingResponse) -> bytes:
+    data: bytes = response.SerializeToString()
+    return data
 
 
 def mutation(answer: Mutate) -> pb.ProcessingResponse:
-    common = pb.CommonResponse()
-    for name, value in answer.set:
-        option = common.header_mutation.set_headers.add(append_action=OVERWRITE, keep_empty_value=True)
-        option.header.key, option.header.raw_value = name, value.encode("latin-1")
-    common.header_mutation.remove_headers.extend(answer.remove)
-    response = pb.ProcessingResponse(dynamic_metadata=metadata(answer.verdict, answer.rule, acted=answer.acted))
+    response = pb.ProcessingResponse()
     part = response.request_body if answer.phase is Phase.REQUEST_BODY else response.request_headers
-    part.response.CopyFrom(common)
+    part.response.SetInParent()
+    changes = part.response.header_mutation
+    for name, value in answer.set:
+        option = changes.set_headers.add(append_action=OVERWRITE, keep_empty_value=True)
+        option.header.key, option.header.raw_value = name, value.encode("latin-1")
+    if answer.remove:
+        changes.remove_headers.extend(answer.remove)
     return response
 
 
@@ -159,7 +162,7 @@ def streamed(answer: Stream) -> pb.ProcessingResponse:
 
 
 def refusal(answer: Refuse) -> pb.ProcessingResponse:
-    response = pb.ProcessingResponse(dynamic_metadata=metadata("blocked", answer.rule, answer.reason))
+    response = pb.ProcessingResponse()
     immediate = response.immediate_response
     immediate.status.code = answer.status
     immediate.body = answer.body
@@ -169,15 +172,16 @@ def refusal(answer: Refuse) -> pb.ProcessingResponse:
     return response
 
 
-def metadata(verdict: str, rule: str, reason: str = "", acted: str = "") -> struct_pb2.Struct:
+@lru_cache(maxsize=4096)
+def told(verdict: str, rule: str, reason: str, acted: str) -> bytes:
+    """What the access log says of it: the same for many requests."""
     found = struct_pb2.Struct()
-    told = found.fields[METADATA].struct_value.fields
-    told["verdict"].string_value, told["rule"].string_value = verdict, rule
-    if reason:
-        told["reason"].string_value = reason
-    if acted:
-        told["acted"].string_value = acted
-    return found
+    fields = found.fields[METADATA].struct_value.fields
+    fields["verdict"].string_value, fields["rule"].string_value = verdict, rule
+    for name, text in (("reason", reason), ("acted", acted)):
+        if text:
+            fields[name].string_value = text
+    return serialised(pb.ProcessingResponse(dynamic_metadata=found))
 
 
 def buffering() -> pb.ProcessingResponse:
@@ -192,5 +196,5 @@ def plain(phase: Phase) -> pb.ProcessingResponse:
     return response
 
 
-CONTINUES = {phase: plain(phase) for phase in Phase}
-BUFFERING = buffering()
+CONTINUES = {phase: serialised(plain(phase)) for phase in Phase}
+BUFFERING = serialised(buffering())

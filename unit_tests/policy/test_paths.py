@@ -5,6 +5,7 @@ import re2
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from policy import paths
 from policy.paths import (
     AMBIGUOUS_ESCAPED,
     AMBIGUOUS_PATH,
@@ -136,3 +137,10 @@ def test_an_escaped_slash_that_is_not_ambiguous_unescapes_to_a_normal_path(path)
 @pytest.mark.parametrize("path", ["//", "/a/%2e%2e;/b", "/%2e;"])
 def test_what_envoy_leaves_undone_is_ambiguous(path):
     assert is_ambiguous(normalised_path(path))
+
+
+@given(st.text(alphabet="ab./%2e;~[]-", max_size=12).map(lambda text: "/" + text))
+def test_a_path_that_is_taken_as_it_stands_is_one_that_normalising_leaves_as_it_is(path):
+    if paths._PLAIN.match(path):
+        pieces = paths._PIECE.findall(paths._DOT_PARAMETERS.sub(r"\1", path))
+        assert paths._merged("".join(paths._segments(pieces))) == path
