@@ -18,6 +18,7 @@ from manifests.load import DEFAULT_NAMESPACE, Manifests, Progress, load
 from manifests.located import LocatedProblem
 from policy.compile import compile_program
 from policy.domains import DomainPattern
+from policy.inputs import missing_config_maps
 from policy.program import Engine, Identity, Profile, ProfileRef, Program, Selection
 from policy.template_identity import template_identity
 
@@ -82,7 +83,7 @@ def read_workspace(
     kept = still_there(manifests, last_good or {})
     compiled = compile_program([loaded.object for loaded in manifests.profiles.values()], last_good=kept, engines=ENGINES)
     program = with_unreadable(compiled.program, manifests, kept)
-    problems = [*manifests.problems, *profile_problems(manifests, compiled.problems)]
+    problems = [*manifests.problems, *profile_problems(manifests, compiled.problems), *config_map_problems(manifests, program)]
     template = template_of(who, manifests)
     if isinstance(template, Problem):
         problems.append(LocatedProblem(problem=template, file=str(path)))
@@ -159,6 +160,11 @@ def profile_problems(manifests: Manifests, problems: Mapping[ProfileRef, tuple[P
         ref = ProfileRef(kind=loaded.object.kind, namespace=loaded.namespace, name=loaded.name)
         found += [loaded.locate(problem) for problem in problems.get(ref, ())]
     return found
+
+
+def config_map_problems(manifests: Manifests, program: Program) -> list[LocatedProblem]:
+    known = manifests.config_maps.keys()
+    return profile_problems(manifests, {profile.ref: tuple(missing_config_maps(profile, known)) for profile in program.profiles})
 
 
 def template_of(who: Who, manifests: Manifests) -> SandboxTemplate | Problem | None:

@@ -97,7 +97,7 @@ def _actions(resolved: Resolved, walked: Walked) -> Iterator[str]:
 
 
 class AuditLog:
-    """`write` never waits. `close` gives what waits some seconds."""
+    """`tell` and `write` never wait. `close` gives what waits some seconds."""
 
     def __init__(self, out: TextIO, observer: AuditObserver, *, clock: Clock, capacity: int = CAPACITY) -> None:
         self._out = out
@@ -115,6 +115,9 @@ class AuditLog:
             self._waiting.put_nowait(entry.line(self._clock()))
         except queue.Full:
             self._observer.not_logged()
+
+    def tell(self, resolved: Resolved) -> None:
+        self.write(entry_of(resolved))
 
     async def close(self, seconds: float) -> None:
         await asyncio.to_thread(self._end, seconds)

@@ -115,3 +115,15 @@ def test_where_nothing_applies_the_user_hears_of_it(tmp_path):
     assert "labels a=b in namespace x" in nothing_holds(found, Who(namespace="x", labels=(("a", "b"),)))
     assert "SandboxTemplate t" in nothing_holds(found, Who(template="t"))
     assert nothing_holds(read(tmp_path, labels={"app": "web"}), Who()) == ""
+
+
+def test_a_config_map_that_is_not_there_is_a_warning_at_the_input_that_names_it(tmp_path):
+    asks = manifest(rule(), inputs=[{"name": "hook", "configMap": {"name": "audit"}}])
+    (located,) = read(tmp_path, asks).problems
+    assert (located.problem.reason, located.problem.field, located.problem.fatal) == (
+        "ConfigMapNotFound",
+        "spec.inputs[0].configMap",
+        False,
+    )
+    there = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "audit", "namespace": "default"}, "data": {"url": "x"}}
+    assert not read(tmp_path, asks, there).problems
