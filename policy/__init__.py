@@ -5,6 +5,7 @@ Compiling: profiles (crds) → `compile.compile_program` → immutable `program.
     meanings; `order` warns where two profiles' order decides.
 Choosing: `Program.select(identity)` → `Selection`, the profiles that hold for one pod, in order.
     `references` says which Secrets they use, and whether the owners let them go.
+Computing: `variables` is what can be read of a request; `cel` and `go_templates` compute from it, for `audit` hooks and `values`.
 Judging: a request as it arrived → `normalise.normalise` → `request.Request`, or 400
     → `evaluate.evaluate(selection, raw, credentials=…)` → `verdict.Verdict`.
 
