@@ -51,6 +51,8 @@ class ExternalSettings:
     shadow_mode: bool = False
     allow_mode_override: bool = False
     body: Body = Body.BUFFERED
+    renew_on_unauthorized: bool = False
+    """Tell ext-proc what hosts answer to issued credentials: after a 401 it asks the provider anew."""
     attributes: tuple[str, ...] = ()
     accessible_namespaces: tuple[str, ...] = ()
     writable_namespaces: tuple[str, ...] = ()
@@ -174,6 +176,7 @@ READERS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "shadowMode": ("shadow_mode", truth),
     "allowModeOverride": ("allow_mode_override", truth),
     "body": ("body", body),
+    "renewOnUnauthorized": ("renew_on_unauthorized", truth),
     "attributes": ("attributes", listed),
     "accessibleNamespaces": ("accessible_namespaces", listed),
     "writableNamespaces": ("writable_namespaces", listed),

@@ -172,7 +172,8 @@ def ask(condition: Predicate, host_rules: list[HostRule], internal: tuple[str, .
     if context.external is None:
         yield Entry(condition=condition, action=refusals.builtin("EngineUnavailable", 503))
         return
-    answered = any(found.rule.audit for found in host_rules)
+    renewing = context.external.settings.renew_on_unauthorized
+    answered = any(found.rule.audit or (renewing and found.rule.issued) for found in host_rules)
     reading = any_of(rule_condition(found, context.scheme) for found in host_rules if found.rule.reads_body)
     whole = all_of((condition, header(":method", exact="POST", ignore_case=True), reading))
     verdict = refusals.route_name("extproc")

@@ -7,10 +7,12 @@ that is a failure like any other, and the rule's failStrategy says what follows 
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 from extproc.parameters import Unknowable, parameters
-from extproc.providers.seam import Provider, ProviderError, ProviderRequest
+from extproc.providers.cache import CachedProvider
+from extproc.providers.seam import ProviderError, ProviderRequest
 from extproc.stream import Machine
 from policy.program import ProviderRef, Rule
 from policy.variables import PodFacts, before
@@ -27,7 +29,7 @@ class Failed(Protocol):
 class Issuer:
     """`provider` is None where none is configured. `failed` is told the reason, a fixed word."""
 
-    def __init__(self, provider: Provider | None, *, deadline: float, failed: Failed) -> None:
+    def __init__(self, provider: CachedProvider | None, *, deadline: float, failed: Failed) -> None:
         self._provider = provider
         self._deadline = deadline
         self._failed = failed
@@ -50,6 +52,7 @@ class Issuer:
             return None
         try:
             answer = await self._provider.fetch(ask, deadline=self._deadline)
+            machine.on_unauthorized.append(partial(self._provider.invalidate, ask, answer))
         except ProviderError as error:
             self._failed(error.reason.value)
             return None

@@ -31,7 +31,6 @@ from extproc.metrics import ExtprocMetrics
 from extproc.providers.cache import CachedProvider
 from extproc.providers.http import Tls
 from extproc.providers.opening import Means, open_provider
-from extproc.providers.seam import Provider
 from extproc.settings import Settings
 from kube.client import Client
 from kube.metrics import Metrics
@@ -115,7 +114,7 @@ class Process:
             async with asyncio.timeout(self.settings.drain + 1.0):
                 await self.listening.ended()
 
-    def _desk(self, provider: Provider | None) -> FrontDesk:
+    def _desk(self, provider: CachedProvider | None) -> FrontDesk:
         settings = self.settings
         admission = Admission(
             sources=settings.identity,
@@ -135,7 +134,7 @@ class Process:
         keeper = await self._keeper("envoy-certificate", files, Purpose.SERVER)
         return Secured(keeper=keeper, peers=Peers.of(*settings.tls_clients))
 
-    async def _provider(self, stack: AsyncExitStack) -> Provider | None:
+    async def _provider(self, stack: AsyncExitStack) -> CachedProvider | None:
         settings = self.settings
         if not settings.provider_url:
             return None

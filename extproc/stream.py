@@ -9,7 +9,7 @@ cannot be had the request is refused. Everything is decided by the one snapshot 
 decision all that follows is passed on as it came. `Resolved` says, once and at the end, what became of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from extproc import refusals
@@ -26,6 +26,7 @@ from policy.variables import Inputs
 from policy.verdict import Outcome, Verdict
 from policy.walk import End, Walked, walk
 
+UNAUTHORIZED = 401
 BUFFERED = frozenset({BodyMode.BUFFERED, BodyMode.FULL_DUPLEX})
 """Modes in which the headers wait for the whole body."""
 
@@ -73,6 +74,8 @@ class Machine:
     """Answers that are due after the one to the headers, unless that refuses."""
     status: int | None = None
     failed: tuple[str, ...] = ()
+    on_unauthorized: list[Callable[[], object]] = field(default_factory=list)
+    """Called where the host refuses what was issued for this request."""
     without: frozenset[str] = frozenset()
     """Rules that forward without the credential that they want."""
 
@@ -203,6 +206,8 @@ class Machine:
     def response(self, response: Response) -> Answers:
         if response.phase is Phase.RESPONSE_HEADERS and response.status is not None:
             self.status = response.status
+            for drop in self.on_unauthorized if response.status == UNAUTHORIZED else ():
+                drop()
         if response.duplex:
             return [Stream(phase=response.phase, data=response.data, end=response.end)]
         return [Continue(phase=response.phase)]

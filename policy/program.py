@@ -294,6 +294,11 @@ class Rule:
         return bool(self.mcp or (self.exchange and isinstance(self.exchange.form, AliyunForm)))
 
     @property
+    def issued(self) -> bool:
+        """Whether its credential comes from a provider."""
+        return self.exchange is not None and isinstance(self.exchange.source, ProviderRef)
+
+    @property
     def secret(self) -> SecretKeyRef | SecretRef | None:
         """The Secret that it reads, as written."""
         if self.token:
