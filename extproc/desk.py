@@ -18,6 +18,8 @@ from policy.program import Rule
 
 Tell = Callable[[Resolved], None]
 """Never blocks."""
+TurnedAway = Callable[[Headers, Refuse], None]
+"""Hears of requests that were refused before anybody knew whose they are. Never blocks."""
 
 log = logging.getLogger(__name__)
 
@@ -26,13 +28,21 @@ class FrontDesk:
     """`told` are those who want to know what became of each request; `clock` is monotonic and in seconds."""
 
     def __init__(
-        self, *, admission: Admission, issuer: Issuer, metrics: ExtprocMetrics, clock: Callable[[], float], told: Sequence[Tell] = ()
+        self,
+        *,
+        admission: Admission,
+        issuer: Issuer,
+        metrics: ExtprocMetrics,
+        clock: Callable[[], float],
+        told: Sequence[Tell] = (),
+        turned_away: TurnedAway = lambda _, __: None,
     ) -> None:
         self._admission = admission
         self._issuer = issuer
         self._metrics = metrics
         self._clock = clock
         self._told = tuple(told)
+        self._turned_away = turned_away
         self._snapshot: Snapshot | None = None
 
     @property
@@ -51,6 +61,7 @@ class FrontDesk:
         admitted = self._admission.admit(headers, peer, self._snapshot)
         if isinstance(admitted, Refuse):
             self._metrics.turned_away(admitted.reason)
+            self._turned_away(headers, admitted)
         return admitted
 
     async def issue(self, machine: Machine, rules: Sequence[Rule]) -> Issued:

@@ -9,9 +9,11 @@ It listens before it is ready, so that an Envoy that comes early is told no inst
 import asyncio
 import logging
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry
@@ -20,7 +22,10 @@ from daemon.health import Checks, Health
 from daemon.health_server import HealthServer
 from daemon.heartbeat import Heartbeat
 from extproc.admission import Admission, IdentitySource
-from extproc.desk import FrontDesk
+from extproc.audit.log import AuditLog, refused
+from extproc.audit.metrics import AuditMetrics
+from extproc.audit.opening import open_dispatcher
+from extproc.desk import FrontDesk, Tell, TurnedAway
 from extproc.edge.grpcio_server import HealthServer as GrpcHealth
 from extproc.edge.listening import TRANSPORTS, Listening, Place, Secured
 from extproc.feed import Swap
@@ -64,6 +69,14 @@ async def run(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> N
         await process.serve(stop)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """Who hears of requests that were judged, and of those that nobody could judge."""
+
+    told: tuple[Tell, ...]
+    turned_away: TurnedAway = lambda _, __: None
+
+
 class Process:
     """The parts, put together."""
 
@@ -75,13 +88,14 @@ class Process:
         self.tls_metrics = TlsMetrics(self.registry)
         self.checks = Checks()
         self.services: dict[str, Service] = {}
+        self.drains: list[Service] = []
 
     @classmethod
     async def build(cls, settings: Settings, stack: AsyncExitStack, now: Callable[[], datetime]) -> "Process":
         process = cls(settings, now)
         secured = await process._secured()
         provider = await process._provider(stack)
-        process.desk = process._desk(provider)
+        process.desk = process._desk(provider, await process._audit(stack))
         process.checks.add("snapshot", process.desk.not_ready)
         process.services["feed"] = await feed(settings, process.desk.swap, process.registry, stack)
         place = Place(
@@ -107,6 +121,8 @@ class Process:
             self.checks.add("draining", lambda: "the process is ending")
             self.listening.stop()
             await self._drained()
+            for drain in self.drains:
+                await drain()
 
     async def _drained(self) -> None:
         """Streams that are open end, or have had their time."""
@@ -114,7 +130,7 @@ class Process:
             async with asyncio.timeout(self.settings.drain + 1.0):
                 await self.listening.ended()
 
-    def _desk(self, provider: CachedProvider | None) -> FrontDesk:
+    def _desk(self, provider: CachedProvider | None, audit: "Audit") -> FrontDesk:
         settings = self.settings
         admission = Admission(
             sources=settings.identity,
@@ -123,7 +139,24 @@ class Process:
             unattributed=self.metrics.unattributed,
         )
         issuer = Issuer(provider, deadline=settings.provider_timeout + 1.0, failed=self.metrics.credential_failed)
-        return FrontDesk(admission=admission, issuer=issuer, metrics=self.metrics, clock=time.monotonic)
+        return FrontDesk(
+            admission=admission, issuer=issuer, metrics=self.metrics, clock=time.monotonic, told=audit.told, turned_away=audit.turned_away
+        )
+
+    async def _audit(self, stack: AsyncExitStack) -> "Audit":
+        settings, observer = self.settings, AuditMetrics(self.registry)
+        opened = open_dispatcher(observer, capacity=settings.audit_queue, loopback=settings.audit_loopback)
+        dispatcher = await stack.enter_async_context(opened)
+        self.services["audit"] = dispatcher.run
+        self.drains.append(lambda: dispatcher.drain(settings.drain))
+        if not settings.audit_log:
+            return Audit(told=(dispatcher.tell,))
+        written = AuditLog(sys.stdout, observer, clock=self.now)
+        self.drains.append(lambda: written.close(settings.drain))
+        return Audit(
+            told=(dispatcher.tell, written.tell),
+            turned_away=lambda headers, answer: written.write(refused(headers, reason=answer.reason, status=answer.status)),
+        )
 
     async def _secured(self) -> Secured | None:
         settings = self.settings

@@ -126,6 +126,9 @@ class Settings(Model):
         ge=1,
         le=1_000_000,
     )
+    audit_loopback: bool = Field(
+        False, description="Let webhooks be on this very machine: only where nothing that is sandboxed shares its loopback."
+    )
     health_host: str = Field(
         "::", description="The address of the health port.", json_schema_extra=of("ADDRESS"), min_length=1, max_length=253
     )

@@ -155,7 +155,8 @@ class ExtProc:
             "--health-port": "0",
             **({"--config": str(self.config)} if self.config else {}),
         }
-        return [sys.executable, "-m", "extproc", *(part for pair in given.items() for part in pair)]
+        # The command has a loopback of its own: this one is the user's.
+        return [sys.executable, "-m", "extproc", "--audit-loopback", *(part for pair in given.items() for part in pair)]
 
     def _version(self) -> str:
         """Which of the files that stood there one after the other this is."""
