@@ -10,8 +10,9 @@ from kube.objects import Key, Raw, Resource
 
 
 async def patch_as_seen(client: Client, resource: Resource, key: Key, live: Raw, operations: list[Raw]) -> Raw:
+    """The metadata that it has then: what was written is known already, and may be large."""
     seen = [
         {"op": "add", "path": "/metadata/uid", "value": objects.uid_of(live)},
         {"op": "add", "path": "/metadata/resourceVersion", "value": objects.resource_version(live)},
     ]
-    return await client.json_patch(resource, key, [*seen, *operations])
+    return await client.json_patch(resource, key, [*seen, *operations], metadata_only=True)

@@ -38,7 +38,7 @@ class PolicyWriter:
         match step.action:
             case Action.CREATE if wanted:
                 await self._write(key)
-                await self.client.create(NETWORK_POLICIES, annotated(wanted, warnings), namespace=key.namespace)
+                await self.client.create(NETWORK_POLICIES, annotated(wanted, warnings), namespace=key.namespace, metadata_only=True)
             case Action.REPLACE if wanted and live:
                 await self._replace(key, wanted, live, warnings)
             case Action.DELETE if live:

@@ -54,7 +54,7 @@ class SecretWriter:
         manifest = wanted.manifest(reveal=True)
         if live is None:
             self._may_write(key)
-            made = await self.client.create(SECRETS, stamped(manifest, now), namespace=key.namespace)
+            made = await self.client.create(SECRETS, stamped(manifest, now), namespace=key.namespace, metadata_only=True)
             return Written(version=objects.resource_version(made), changed=True)
         if same(manifest, live):
             return Written(version=objects.resource_version(live), changed=False)

@@ -4,7 +4,6 @@ Level-triggered: each run reads the books and caches as they are and does what i
 a Secret that cannot be written keeps no NetworkPolicy from being right. Whatever fails is tried again later, the rest stands.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -28,6 +27,7 @@ from daemon.secret_reader import Access, NotReadableYet, SecretReader
 from controller.secret_writer import SecretWriter, decoded, refused, with_profiles
 from controller.template_book import TemplateBook
 from controller.template_inputs import template_inputs
+from controller.workshop import Workshop
 from crds import parse
 from crds.problem import Problem
 from crds.sandbox_template import SandboxTemplate
@@ -82,6 +82,7 @@ class Effects:
 class TemplateReconciler:
     def __init__(self, rooms: Rooms, effects: Effects, ledger: Ledger, now: Callable[[], datetime]) -> None:
         self._rooms, self._effects, self._ledger, self._now = rooms, effects, ledger, now
+        self._workshop = Workshop()
 
     async def __call__(self, key: Key) -> Result:
         raw = self._rooms.templates.get(key)
@@ -186,7 +187,7 @@ class TemplateReconciler:
         now = self._now()
         failure = refused(live, objects.uid_of(raw)) or resolved.failure
         if failure is None:
-            made = await asyncio.to_thread(compiled, template, resolved, cluster, decoded(live), now)
+            made = await self._workshop.make(resolved.selection, compiled, template, resolved, cluster, decoded(live), now)
             failure = made if isinstance(made, Problem) else without_secret(made)
         if failure is not None or isinstance(made, Problem) or made.secret is None:
             return await self._failing(name, raw, base, failure, resolved, live)
@@ -258,7 +259,7 @@ class ConflictingOwner(ApiError):  # noqa: N818
 def compiled(
     template: SandboxTemplate, resolved: Resolved, cluster: Cluster, before: Mapping[str, bytes], now: datetime
 ) -> TemplateOutput | Problem:
-    """The slow part, for a thread of its own: Envoy's files and the certificates."""
+    """The slow part: Envoy's files and the certificates."""
     size = policy_size(make_plan(resolved.selection, passthrough(template)))
     if size > LARGEST:
         message = (

@@ -127,9 +127,12 @@ class Client:
     async def get(self, resource: Resource, key: Key, *, metadata_only: bool = False) -> Raw:
         return await self._call("get", "GET", resource, key, accept=PARTIAL if metadata_only else JSON)
 
-    async def create(self, resource: Resource, body: Raw, *, namespace: str = "") -> Raw:
-        params = {"fieldManager": self._manager}
-        return await self._call("create", "POST", resource, Key(namespace, ""), about=key_of(body).name, params=params, body=body)
+    async def create(self, resource: Resource, body: Raw, *, namespace: str = "", metadata_only: bool = False) -> Raw:
+        """With `metadata_only`, the answer is: what was sent need not come back."""
+        params, accept = {"fieldManager": self._manager}, PARTIAL if metadata_only else JSON
+        return await self._call(
+            "create", "POST", resource, Key(namespace, ""), about=key_of(body).name, params=params, body=body, accept=accept
+        )
 
     async def apply(
         self, resource: Resource, key: Key, body: Raw, *, subresource: str = "", force: bool = True, field_manager: str | None = None
@@ -144,9 +147,11 @@ class Client:
         kind = "application/apply-patch+yaml"
         return await self._call("apply", "PATCH", resource, key, subresource=subresource, params=params, body=body, content_type=kind)
 
-    async def json_patch(self, resource: Resource, key: Key, operations: list[Raw], *, subresource: str = "") -> Raw:
+    async def json_patch(
+        self, resource: Resource, key: Key, operations: list[Raw], *, subresource: str = "", metadata_only: bool = False
+    ) -> Raw:
         """A `test` that fails is Invalid (422): the server does not tell it from other faults of a patch."""
-        return await self._patch(resource, key, operations, subresource, "application/json-patch+json")
+        return await self._patch(resource, key, operations, subresource, "application/json-patch+json", PARTIAL if metadata_only else JSON)
 
     async def merge_patch(self, resource: Resource, key: Key, body: Raw, *, subresource: str = "") -> Raw:
         return await self._patch(resource, key, body, subresource, "application/merge-patch+json")
@@ -164,11 +169,9 @@ class Client:
         except NotFound:
             return
 
-    async def _patch(self, resource: Resource, key: Key, body: Any, subresource: str, content_type: str) -> Raw:
-        params = {"fieldManager": self._manager}
-        return await self._call(
-            "patch", "PATCH", resource, key, subresource=subresource, params=params, body=body, content_type=content_type
-        )
+    async def _patch(self, resource: Resource, key: Key, body: Any, subresource: str, content_type: str, accept: str = JSON) -> Raw:
+        sent = {"params": {"fieldManager": self._manager}, "body": body, "content_type": content_type, "accept": accept}
+        return await self._call("patch", "PATCH", resource, key, subresource=subresource, **sent)
 
     async def _call(
         self,
