@@ -4,6 +4,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -37,7 +38,9 @@ def run(cases: Sequence[Case], *, progress: Progress) -> Report:
 
 def chosen(arguments: argparse.Namespace) -> Sequence[Case]:
     cases = QUICK if arguments.quick else FULL if arguments.full else NORMAL
-    return [case for case in cases if not arguments.case or case.name in arguments.case]
+    found = [case for case in cases if not arguments.case or case.name in arguments.case]
+    count = arguments.count
+    return [replace(case, count=count, edits=min(case.edits, count)) for case in found] if count else found
 
 
 def parsed() -> argparse.Namespace:
@@ -46,6 +49,7 @@ def parsed() -> argparse.Namespace:
     size.add_argument("--quick", action="store_true", help="a tenth of everything, with limits that only a gross loss misses: for CI")
     size.add_argument("--full", action="store_true", help="ten thousand templates too: for the night")
     parser.add_argument("--case", action="append", choices=[case.name for case in FULL], help="only this one; can be given again")
+    parser.add_argument("--count", type=int, help="so many templates instead, with the same limits: for looking into something")
     parser.add_argument("--output", choices=("table", "json"), default="table")
     return parser.parse_args()
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from daemon.kinds import PROFILES
 from controller.settings import Settings
+from daemon.kinds import PROFILES
 from e2e.bench.controller.cases import NAMESPACE, Case, profile_of
 from e2e.bench.controller.load import client_of, fill
 from e2e.bench.controller.process import at_rest, turns, used
@@ -35,6 +35,7 @@ Progress = Callable[[str], None]
 USER = f"system:serviceaccount:{SYSTEM}:{ACCOUNT}"
 PATIENCE = 120.0
 PATIENCE_EACH = 0.1
+PAUSE = 0.5
 QUIET = 3.0
 """Seconds in which what has been put off would have come."""
 # Ten thousand Secrets are more than etcd takes without being told.
@@ -116,11 +117,17 @@ def settled(case: Case, replica: Replica) -> None:
     """Everything had its turn, nothing waits, and nothing that had been put off came in `QUIET` seconds."""
     until(lambda: replica.process.poll() is not None or replica.ready, "ready", patience(case))
     while True:
-        until(lambda: at_rest(replica, case.count, case.profiles), "the queues are empty", patience(case))
+        until(lambda: now_and_then() and at_rest(replica, case.count, case.profiles), "the queues are empty", patience(case))
         before = turns(replica)
         time.sleep(QUIET)
         if turns(replica) == before:
             return
+
+
+def now_and_then() -> bool:
+    """To be asked for metrics is work too."""
+    time.sleep(PAUSE)
+    return True
 
 
 def writes(cluster: ControlPlane, since: int = 0) -> list[Call]:
