@@ -102,9 +102,15 @@ async def connected(place: Place) -> tuple[asyncio.StreamReader, asyncio.StreamW
         if place.proxy:
             return await through(place)
         tls: dict[str, Any] = {"ssl": place.tls, "server_hostname": place.name or place.host} if place.tls else {}
-        return await asyncio.open_connection(place.host, place.port, limit=KEPT_BACK, happy_eyeballs_delay=ANOTHER_ADDRESS_AFTER, **tls)
+        return await asyncio.open_connection(place.host, place.port, limit=KEPT_BACK, **side_by_side(), **tls)
     except OSError as error:
         raise Unreachable(str(error)) from None
+
+
+def side_by_side() -> dict[str, float]:
+    """Of several addresses the next is tried while the one before is silent. uvloop knows no such thing: one after the other there."""
+    ours = isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop)
+    return {"happy_eyeballs_delay": ANOTHER_ADDRESS_AFTER} if ours else {}
 
 
 async def through(place: Place) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from kube import lines, transport
 from kube.carrier import Carrier
@@ -41,7 +42,7 @@ def temporary(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return place
 
 
-def talk(place: Path, said: Talk, *, user: Any = None, **options: Any) -> Any:
+def talk(place: Path, said: Talk, *, user: Any = None, loop: Callable[[], asyncio.AbstractEventLoop] | None = None, **options: Any) -> Any:
     """`said` with a transport to a server of its own. `user` is of the kubeconfig, or makes it from the server."""
 
     async def talking() -> Any:
@@ -49,7 +50,8 @@ def talk(place: Path, said: Talk, *, user: Any = None, **options: Any) -> Any:
             async with asyncio.timeout(20):
                 return await said(carrier, server)
 
-    return asyncio.run(talking())
+    with asyncio.Runner(loop_factory=loop) as runner:
+        return runner.run(talking())
 
 
 @asynccontextmanager
@@ -114,6 +116,15 @@ def test_a_call_carries_what_was_asked_and_brings_what_was_answered(tmp_path: Pa
     assert seen.target.startswith(PATH + "?fieldManager=me&labelSelector=a")
     assert (seen.headers["content-type"], seen.headers["accept"]) == ("application/x", "application/y")
     assert seen.headers["authorization"] == "Bearer t0"
+
+
+def test_a_call_and_a_watch_go_on_uvloop_too(tmp_path: Path) -> None:
+    async def said(carrier: Transport, server: Loopback) -> int:
+        server.answering = watching
+        async with heard_first(carrier):
+            return await get(carrier)
+
+    assert talk(tmp_path, said, loop=uvloop.new_event_loop) == 200
 
 
 @pytest.mark.parametrize("path", ["/version", "/readyz", PATH, "/api/v1/namespaces/team/configmaps/a%20b"])
