@@ -40,7 +40,7 @@ class FrontDesk:
         self._admission = admission
         self._issuer = issuer
         self._metrics = metrics
-        self._clock = clock
+        self.clock = clock
         self._told = tuple(told)
         self._turned_away = turned_away
         self._snapshot: Snapshot | None = None
@@ -51,8 +51,8 @@ class FrontDesk:
 
     def swap(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
-        made = self._clock()
-        self._metrics.swapped(len(snapshot.sources.program.profiles), lambda: self._clock() - made)
+        made = self.clock()
+        self._metrics.swapped(len(snapshot.sources.program.profiles), lambda: self.clock() - made)
 
     def not_ready(self) -> str | None:
         return "nothing was read yet to decide by" if self._snapshot is None else None
@@ -66,6 +66,18 @@ class FrontDesk:
 
     async def issue(self, machine: Machine, rules: Sequence[Rule]) -> Issued:
         return await self._issuer.issue(machine, rules)
+
+    def opened(self) -> None:
+        self._metrics.stream(+1)
+
+    def closed(self, *, failed: bool) -> None:
+        self._metrics.stream(-1)
+        if failed:
+            self._metrics.stream_error()
+
+    def answered(self, machine: Machine, began: float) -> None:
+        machine.took = self.clock() - began
+        self._metrics.decided(machine.took)
 
     def resolved(self, outcome: Resolved) -> None:
         self._metrics.resolved(outcome)

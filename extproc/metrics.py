@@ -59,7 +59,8 @@ class ExtprocMetrics:
         self._provider = Histogram(
             "groyne_extproc_provider_seconds", "How long providers took.", ("outcome",), registry=registry, buckets=SECONDS
         )
-        self._streams = Gauge("groyne_extproc_streams", "Streams that are open.", registry=registry)
+        self._open = 0
+        Gauge("groyne_extproc_streams", "Streams that are open.", registry=registry).set_function(lambda: self._open)
         self._profiles = Gauge("groyne_extproc_snapshot_profiles", "Profiles in force.", registry=registry)
         self._swaps = counter("snapshot_swaps", "Snapshots put in force.")
         self._age = Gauge("groyne_extproc_snapshot_age_seconds", "Since the snapshot in force was made.", registry=registry)
@@ -104,7 +105,7 @@ class ExtprocMetrics:
         self._errors.inc()
 
     def stream(self, change: int) -> None:
-        self._streams.inc(change)
+        self._open += change
 
     def swapped(self, profiles: int, age: Callable[[], float]) -> None:
         self._swaps.inc()

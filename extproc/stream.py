@@ -27,10 +27,6 @@ from policy.verdict import Outcome, Verdict
 from policy.walk import End, Walked, walk
 
 UNAUTHORIZED = 401
-BUFFERED = frozenset({BodyMode.BUFFERED, BodyMode.FULL_DUPLEX})
-"""Modes in which the headers wait for the whole body."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanting:
     """The request goes on if these rules' credentials are to be had: fetch them, then call `Machine.credentials`."""
@@ -50,6 +46,8 @@ class Resolved:
     credentials_failed: tuple[str, ...] = ()
     inputs: Mapping[ProfileRef, Inputs] = field(default_factory=dict, repr=False)
     """Those of the snapshot that decided."""
+    took: float = 0.0
+    """Seconds from the headers to the answer."""
 
 
 Answers = list[Answer]
@@ -78,6 +76,8 @@ class Machine:
     """Called where the host refuses what was issued for this request."""
     without: frozenset[str] = frozenset()
     """Rules that forward without the credential that they want."""
+    took: float = 0.0
+    """Seconds from the headers to the answer, as whoever drives this has measured."""
 
     def on(self, event: Event) -> Answers | Wanting:
         match event:
@@ -116,12 +116,10 @@ class Machine:
         mode = headers.body_mode if headers else BodyMode.UNKNOWN
         if mode is BodyMode.FULL_DUPLEX or (mode is not BodyMode.NONE and headers and headers.sends_ahead):
             return []
-        if mode in {BodyMode.BUFFERED, BodyMode.UNKNOWN}:
+        if mode is BodyMode.BUFFERED or self.overrides:
             self.waiting_for = Phase.REQUEST_BODY
-            return [Continue(phase=Phase.REQUEST_HEADERS)]
-        if self.overrides:
-            self.waiting_for = Phase.REQUEST_BODY
-            return [Continue(phase=Phase.REQUEST_HEADERS, buffer=True)]
+            return [Continue(phase=Phase.REQUEST_HEADERS, buffer=mode is not BodyMode.BUFFERED)]
+        # Of an Envoy that does not say how bodies come nobody knows whether the headers would still be there to be changed.
         return self.unreadable("BodyNotRead")
 
     def credentials(self, issued: Mapping[str, Mapping[str, str] | None]) -> Answers:
@@ -176,10 +174,11 @@ class Machine:
             self.chunks.append(body)
         # One byte more than can be judged is kept, so that the policy sees that it is too long.
         self.body += body.data[: MAX_BODY + 1 - len(self.body)]
-        complete = body.end or len(self.body) > MAX_BODY
-        if complete:
+        # A buffered body is whole, and has no end where trailers follow it.
+        whole = self.waiting_for is Phase.REQUEST_BODY and self.known_headers.body_mode is BodyMode.BUFFERED
+        if body.end or whole or len(self.body) > MAX_BODY:
             return self.read()
-        # A buffered body comes in one piece: this one was cut off, and no rest of it will come.
+        # One that we asked for is cut off, or the filter does not let us ask.
         return self.unreadable("BodyNotRead") if self.waiting_for is Phase.REQUEST_BODY else []
 
     def read(self) -> Answers | Wanting:
@@ -198,7 +197,8 @@ class Machine:
         passed: Answers = [Continue(phase=Phase.REQUEST_TRAILERS)]
         if self.verdict is not None:
             return passed
-        if self.walked is None or self.walked.end is not End.BODY_WANTED:
+        if self.walked is None or self.walked.end is not End.BODY_WANTED or self.waiting_for is Phase.REQUEST_BODY:
+            # No body came that was waited for, and at its trailers a request's headers cannot be changed any more.
             return self.unreadable("BodyNotRead")
         self.owed = passed
         return self.read()
@@ -231,6 +231,7 @@ class Machine:
             status=self.status,
             credentials_failed=self.failed,
             inputs=self.view.inputs,
+            took=self.took,
         )
 
     @property

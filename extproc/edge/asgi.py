@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from extproc.edge.driver import Desk, drive
+from extproc.edge.driver import Desk, Gone, drive
 from extproc.edge.messages import Unreadable
 from extproc.identity import Peer
 from kube.failures import where
@@ -35,10 +35,6 @@ log = logging.getLogger(__name__)
 
 class TooLong(Exception):  # noqa: N818 - what the message is
     pass
-
-
-class Gone(Exception):  # noqa: N818 - what the client is
-    """The client has left: there is nobody to answer."""
 
 
 class Application:

@@ -4,11 +4,12 @@ The transport gives serialised messages and takes them; how it does so is not kn
 message that nobody can read, never lets anything pass: the transport ends the call with an error and Envoy refuses.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 from extproc.edge.messages import Reader, Unreadable, write
-from extproc.events import Answer, Headers
+from extproc.events import Answer, Event, Headers
 from extproc.identity import Peer
 from extproc.stream import Machine, Resolved, Wanting
 from policy.program import Rule
@@ -28,28 +29,69 @@ class Desk(Protocol):
     def resolved(self, outcome: Resolved) -> None:
         """Never blocks, never raises."""
 
+    def clock(self) -> float:
+        """Monotonic, in seconds."""
+
+    def answered(self, machine: Machine, began: float) -> None:
+        """The machine has decided a request whose headers came at `began`. Never blocks, never raises."""
+
+    def opened(self) -> None:
+        """A stream; `closed` follows."""
+
+    def closed(self, *, failed: bool) -> None:
+        """`failed`: by an error that is not just a client's leaving."""
+
+
+class Gone(Exception):  # noqa: N818 - what the client is
+    """The client has left: there is nobody to answer."""
+
 
 async def drive(messages: AsyncIterator[bytes], peer: Peer, desk: Desk) -> AsyncIterator[bytes]:
-    """Raises Unreadable where the stream is none of Envoy's."""
+    """Raises Unreadable where the stream is none of Envoy's, and what `messages` raises."""
     reader = Reader()
     machine: Machine | None = None
+    began: float | None = None
     try:
-        async for data in messages:
-            event = reader.read(data)
-            if machine is None:
-                if not isinstance(event, Headers):
-                    raise Unreadable("a stream that does not begin with the request's headers")
-                admitted = desk.admit(event, peer)
-                if not isinstance(admitted, Machine):
-                    yield write(admitted)
-                    return
-                machine = admitted
-            answers = machine.on(event)
-            if isinstance(answers, Wanting):
-                answers = machine.credentials(await desk.issue(machine, answers.rules))
-            for answer in answers:
-                yield write(answer)
+        with counted(desk):
+            async for data in messages:
+                event = reader.read(data)
+                if machine is None:
+                    began = desk.clock()
+                    admitted = desk.admit(first(event), peer)
+                    if not isinstance(admitted, Machine):
+                        yield write(admitted)
+                        return
+                    machine = admitted
+                answers = machine.on(event)
+                if isinstance(answers, Wanting):
+                    answers = machine.credentials(await desk.issue(machine, answers.rules))
+                if began is not None and machine.verdict is not None:
+                    desk.answered(machine, began)
+                    began = None
+                for answer in answers:
+                    yield write(answer)
     finally:
         outcome = machine.resolved() if machine else None
         if outcome:
             desk.resolved(outcome)
+
+
+@contextmanager
+def counted(desk: Desk) -> Iterator[None]:
+    failed = False
+    desk.opened()
+    try:
+        yield
+    except Gone:
+        raise
+    except Exception:
+        failed = True
+        raise
+    finally:
+        desk.closed(failed=failed)
+
+
+def first(event: Event) -> Headers:
+    if not isinstance(event, Headers):
+        raise Unreadable("a stream that does not begin with the request's headers")
+    return event
