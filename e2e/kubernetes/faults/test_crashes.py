@@ -1,0 +1,162 @@
+"""F13: the controller is killed before and after each of its writes over a template's and a profile's life; the next one brings it to the end.
+
+The proxy stops all writes of a process at the chosen one, before it reaches the API server or after it was done, and then the process is
+killed. Which writes there are is found out by a life without crashes: so none is forgotten.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from e2e.cluster.control_plane import ControlPlane
+from e2e.cluster.faults import Asked, FaultProxy, Hang, Rule, fault_proxy
+from e2e.kubernetes.controller_process import ACCOUNT, NAMESPACE, until
+from e2e.kubernetes.faults import laws
+from e2e.kubernetes.faults.life import STAGES
+from e2e.kubernetes.faults.operator import ALONE, Operator, second_opinion
+from e2e.kubernetes.faults.place import Place, values
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 4
+PATIENCE = 60.0
+REST = 0.7
+"""Statuses come some time after what they are about."""
+STEPS = "sandboxtemplates,networkpolicies,secrets,securityprofiles"
+KINDS = {
+    "patch sandboxtemplates",
+    "create networkpolicies",
+    "patch networkpolicies",
+    "delete networkpolicies",
+    "create secrets",
+    "patch secrets",
+    "delete secrets",
+    "patch securityprofiles/status",
+}
+WRITES = "create,update,patch,delete"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """The so many-th write after that stage."""
+
+    stage: str
+    number: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    step: Step
+    committed: bool
+
+    def __str__(self) -> str:
+        return f"{self.step.stage}: {'after' if self.committed else 'before'} {self.step.what}"
+
+
+@dataclass(slots=True, kw_only=True)
+class Stage:
+    """A place of its own, with a controller of its own that looks after nothing else."""
+
+    cluster: ControlPlane
+    faults: FaultProxy
+    place: Place
+    operator: Operator
+
+    def settled(self) -> None:
+        """As it should be, and a while without a write."""
+        until(lambda: self.quiet and not laws.wrong(self.place), lambda: f"settled: {laws.wrong(self.place)}", PATIENCE)
+
+    @property
+    def quiet(self) -> bool:
+        now = time.monotonic()
+        return all(each.ended and each.ended < now - REST for each in self.writes())
+
+    def writes(self) -> list[Asked]:
+        return [each for each in self.faults.asked() if each.writes and each.resource in STEPS.split(",")]
+
+    def ca(self) -> str:
+        found = self.place.get("secret", "agent-egress")
+        return values(found).get("ca.crt", "") if found else ""
+
+
+@contextmanager
+def stage(cluster: ControlPlane, logs: Path, kubeconfig: Path) -> Iterator[Stage]:
+    place = Place.make(cluster)
+    with fault_proxy(cluster) as faults:
+        flags = (*ALONE, "--namespace", place.namespace)
+        operator = Operator(cluster, faults.kubeconfig(kubeconfig), logs, place.namespace, *flags)
+        try:
+            operator.start()
+            yield Stage(cluster=cluster, faults=faults, place=place, operator=operator)
+        finally:
+            operator.close()
+
+
+def steps(cluster: ControlPlane, logs: Path, kubeconfig: Path) -> list[Step]:
+    found: list[Step] = []
+    with stage(cluster, logs, kubeconfig) as made:
+        for name, change in STAGES.items():
+            made.faults.forget()
+            change(made.place)
+            made.settled()
+            found += [Step(stage=name, number=number, what=said(each)) for number, each in enumerate(made.writes())]
+    return found
+
+
+def said(asked: Asked) -> str:
+    return f"{asked.verb} {asked.resource}{'/' + asked.subresource if asked.subresource else ''}"
+
+
+def crash(cluster: ControlPlane, logs: Path, kubeconfig: Path, trial: Trial) -> Place:
+    with stage(cluster, logs, kubeconfig) as made:
+        for name, change in STAGES.items():
+            if name == trial.step.stage:
+                killed_at(made, trial, change)
+                break
+            change(made.place)
+            made.settled()
+        before = made.ca()
+        made.faults.clear()
+        made.operator.start()
+        made.settled()
+        assert laws.outside(made.faults.asked()) == []
+        assert made.ca() in (before, "") or not before, f"{trial}: the CA was replaced"
+        assert "Traceback" not in made.operator.said(), f"{trial}: {made.operator.said()}"
+        return made.place
+
+
+def killed_at(made: Stage, trial: Trial, change: Callable[[Place], None]) -> None:
+    """Its writes before that one go through, and none after it."""
+    made.faults.forget()
+    if trial.committed:
+        made.faults.add(Rule(verb=WRITES, resource=STEPS, action=Hang(committed=True), skip=trial.step.number, times=1))
+    made.faults.add(Rule(verb=WRITES, resource=STEPS, action=Hang(), skip=trial.step.number))
+    change(made.place)
+    until(
+        lambda: [each for each in made.writes() if each.fault and each.answered == trial.committed],
+        f"{trial}: that step is reached",
+        PATIENCE,
+    )
+    made.operator.kill()
+
+
+def test_a_life_goes_on_after_a_crash_before_or_after_any_of_its_writes(ground: ControlPlane, tmp_path: Path):
+    kubeconfig = ground.kubeconfig_for(ACCOUNT, NAMESPACE)
+    found = steps(ground, tmp_path, kubeconfig)
+    assert {each.what for each in found} == KINDS
+    trials = [Trial(step=step, committed=committed) for step in found for committed in (False, True)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        places = list(pool.map(lambda trial: crash(ground, tmp_path, kubeconfig, trial), trials))
+    log.info("%d crashes: %s", len(trials), [str(each) for each in trials])
+    before = [place.versions() for place in places]
+    assert second_opinion(ground, tmp_path / "once.log") == 0
+    assert [place.versions() for place in places] == before
