@@ -48,18 +48,13 @@ with grpc.secure_channel(address, credentials, options=options) as channel:
         answer = next(stubs.ExternalProcessorStub(channel).Process(iter([first]), timeout=5))
         kind = answer.WhichOneof("response")
         body = answer.immediate_response.body.decode()
-        print(json.dumps({"kind": kind, "status": answer.immediate_response.status.code, "body": body}))
+        put = {each.header.key: each.header.raw_value.decode() for each in answer.request_headers.response.header_mutation.set_headers}
+        print(json.dumps({"kind": kind, "status": answer.immediate_response.status.code, "body": body, "put": put}))
     except grpc.RpcError as error:
         print(json.dumps({"error": error.code().name, "details": error.details()}))
 """
 
 Json = dict[str, Any]
-POD = "/spec/template/spec"
-FROM_FILES = [
-    {"op": "add", "path": f"{POD}/volumes/-", "value": {"name": "manifests", "configMap": {"name": "manifests"}}},
-    {"op": "add", "path": f"{POD}/containers/0/volumeMounts/-", "value": {"name": "manifests", "mountPath": "/manifests"}},
-    {"op": "add", "path": f"{POD}/containers/0/env/-", "value": {"name": "GROYNE_MANIFESTS", "value": "/manifests/all.json"}},
-]
 AUTHORITY, STRANGER = authority(), authority("stranger")
 
 
@@ -69,9 +64,11 @@ def template() -> Json:
 
 
 def profile() -> Json:
-    rule = {"name": "never", "match": [{"domains": ["refused.example"]}], "actions": {"block": {"statusCode": 418}}}
+    never = {"name": "never", "match": [{"domains": ["refused.example"]}], "actions": {"block": {"statusCode": 418}}}
+    token = {"credentialRef": {"secret": {"name": "key"}}, "apiKey": {"valueTemplate": "Bearer {{ .Token }}"}}
+    keyed = {"name": "keyed", "match": [{"domains": ["keyed.example"]}], "actions": {"tokenTransformation": token}}
     hook = {"name": "log", "webhook": {"url": "https://audit.example/"}}
-    spec = {"selector": {"matchLabels": {"app": "agent"}}, "rules": [rule], "audit": [hook]}
+    spec = {"selector": {"matchLabels": {"app": "agent"}}, "rules": [never, keyed], "audit": [hook]}
     return {"apiVersion": "agents.kruise.io/v1alpha1", "kind": "SecurityProfile", "metadata": meta("audited"), "spec": spec}
 
 
@@ -98,13 +95,6 @@ def installed(pods: Cluster, image: str, tmp_path_factory: pytest.TempPathFactor
         "namespace": SYSTEM,
         "components": [os.path.relpath(ROOT / each, overlay.resolve()) for each in wanted],
         "images": [{"name": "groyne", "newName": name, "newTag": tag}],
-        "configMapGenerator": [
-            {
-                "name": "manifests",
-                "literals": [f"all.json={json.dumps({'apiVersion': 'v1', 'kind': 'List', 'items': [template(), profile()]})}"],
-            }
-        ],
-        "patches": [{"target": {"kind": "Deployment", "name": NAME}, "patch": json.dumps(FROM_FILES)}],
     }
     (overlay / "kustomization.yaml").write_text(json.dumps(content))
     for each in (SYSTEM, TEAM):
@@ -113,10 +103,23 @@ def installed(pods: Cluster, image: str, tmp_path_factory: pytest.TempPathFactor
     pods.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(overlay))
     established(pods)
     pods.apply(template(), profile())
-    pods.kubectl("rollout", "status", f"deployment/{NAME}", "-n", SYSTEM, "--timeout=120s")
+    until(lambda: ready(pods) == 2, lambda: f"two replicas are ready\n{said(pods)}", 60)
     yield pods
+    logged = pods.kubectl("logs", "-n", SYSTEM, "-l", "app.kubernetes.io/component=ext-proc", "--tail=-1")
+    assert not [line for line in logged.splitlines() if "Forbidden" in line or "Traceback" in line]
+    assert not any(value in logged for value in ("first-value", "second-value", "PRIVATE"))
     pods.kubectl("delete", "namespace", TEAM, "--wait=false")
     pods.kubectl("delete", "deployment,service,networkpolicy,poddisruptionbudget", NAME, "-n", SYSTEM, "--wait=false")
+
+
+def ready(cluster: Cluster) -> int:
+    found: int = cluster.get("deployment", NAME, "-n", SYSTEM)["status"].get("readyReplicas", 0)
+    return found
+
+
+def said(cluster: Cluster) -> str:
+    chosen = ("-n", SYSTEM, "-l", "app.kubernetes.io/component=ext-proc")
+    return cluster.kubectl("describe", "pods", *chosen, check=False) + cluster.kubectl("logs", *chosen, "--tail=40", check=False)
 
 
 def restricted() -> dict[str, str]:
@@ -184,8 +187,7 @@ def policies() -> list[Json]:
 
 def test_its_replicas_run_as_nobody_in_particular_and_are_ready(installed: Cluster):
     """In a namespace that admits restricted pods alone."""
-    status = installed.get("deployment", NAME, "-n", SYSTEM)["status"]
-    assert status["readyReplicas"] == 2
+    assert ready(installed) == 2
 
 
 def test_a_pod_under_its_templates_policies_reaches_it_and_is_known_by_its_certificate(agent: Cluster, address: str):
@@ -195,7 +197,7 @@ def test_a_pod_under_its_templates_policies_reaches_it_and_is_known_by_its_certi
         until(lambda: asked(agent, address).get("error") in {"UNAVAILABLE", "DEADLINE_EXCEEDED"}, "the default policy keeps the pod in")
     agent.apply(added)
     until(lambda: asked(agent, address).get("status") == 418, lambda: f"a decision: {asked(agent, address)}")
-    assert asked(agent, address, "other.example") == {"kind": "request_headers", "status": 0, "body": ""}
+    assert asked(agent, address, "other.example") == {"kind": "request_headers", "status": 0, "body": "", "put": {}}
 
 
 def test_nobody_else_is_answered(agent: Cluster, address: str):
@@ -207,6 +209,27 @@ def test_nobody_else_is_answered(agent: Cluster, address: str):
     unknown = asked(agent, address, name="unknown")
     assert unknown["status"] == 403
     assert "IdentityUnknown" in unknown["body"]
+
+
+def test_a_credential_is_read_where_the_namespace_has_opted_in_and_followed(agent: Cluster, address: str):
+    for each in policies():
+        agent.apply(each)
+    agent.apply(secret("key", TEAM, {"apiKey": b"first-value"}))
+    until(lambda: asked(agent, address).get("status") == 418, "the way is open")
+    assert asked(agent, address, "keyed.example")["status"] == 503
+    subject = f"--serviceaccount={SYSTEM}:{NAME}"
+    agent.kubectl("create", "rolebinding", NAME, "--clusterrole=groyne-ext-proc-namespace", subject, "-n", TEAM)
+    agent.kubectl("label", "namespace", TEAM, "groyne.dev/secrets=managed")
+
+    def put() -> str:
+        """By each replica, as connections happen to be made."""
+        return " ".join(
+            sorted({text for _ in range(4) for text in asked(agent, address, "keyed.example").get("put", {"": "none"}).values()})
+        )
+
+    until(lambda: put() == "Bearer first-value", put)
+    agent.apply(secret("key", TEAM, {"apiKey": b"second-value"}))
+    until(lambda: put() == "Bearer second-value", put)
 
 
 def test_a_new_certificate_is_shown_without_a_restart(agent: Cluster, address: str):

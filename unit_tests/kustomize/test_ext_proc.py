@@ -23,7 +23,7 @@ KRUISE = "agents.kruise.io"
 CLUSTER = {(KRUISE, "globalsecurityprofiles", LIST, ())}
 NAMESPACED = {(KRUISE, "securityprofiles", LIST, ()), ("extensions.agents.x-k8s.io", "sandboxtemplates", LIST, ())}
 NAMESPACES, PODS = ("", "namespaces", LIST, ()), ("", "pods", LIST, ())
-OPTED_IN = {("", "secrets", LIST, ()), ("", "configmaps", LIST, ())}
+OPTED_IN = {("", "secrets", LIST | {"get"}, ()), ("", "configmaps", frozenset({"get"}), ())}
 
 
 def pod(objects: Objects) -> Json:
