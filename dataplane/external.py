@@ -115,13 +115,14 @@ def authority(external: External) -> str:
 
 def processing_mode(body: Body, *, answered: bool) -> Resource:
     """`answered`: somebody wants to know what the host answered."""
-    duplex = body is Body.FULL_DUPLEX_STREAMED
+    # Envoy asks nobody about a body that is not there: of a request that has trailers instead it asks about those, or not at all.
+    waits = body in {Body.BUFFERED, Body.FULL_DUPLEX_STREAMED}
     return {
         "request_header_mode": "SEND",
         "response_header_mode": "SEND" if answered else "SKIP",
         "request_body_mode": BODY_MODES[body],
         "response_body_mode": "NONE",
-        "request_trailer_mode": "SEND" if duplex else "SKIP",
+        "request_trailer_mode": "SEND" if waits else "SKIP",
         "response_trailer_mode": "SKIP",
     }
 

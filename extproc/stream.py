@@ -27,6 +27,8 @@ from policy.verdict import Outcome, Verdict
 from policy.walk import End, Walked, walk
 
 UNAUTHORIZED = 401
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanting:
     """The request goes on if these rules' credentials are to be had: fetch them, then call `Machine.credentials`."""

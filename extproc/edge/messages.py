@@ -187,6 +187,8 @@ def told(verdict: str, rule: str, reason: str, acted: str) -> bytes:
 def buffering() -> pb.ProcessingResponse:
     response = plain(Phase.REQUEST_HEADERS)
     response.mode_override.request_body_mode = processing_mode_pb2.ProcessingMode.BUFFERED
+    # Where trailers come without a body, Envoy would else not ask again.
+    response.mode_override.request_trailer_mode = processing_mode_pb2.ProcessingMode.SEND
     return response
 
 

@@ -121,10 +121,10 @@ def test_bodies_are_waited_for_where_a_tool_policy_may_read_them():
 
 
 @pytest.mark.parametrize(
-    ("body", "mode", "trailers"), [(Body.BUFFERED, "BUFFERED", "SKIP"), (Body.FULL_DUPLEX_STREAMED, "FULL_DUPLEX_STREAMED", "SEND")]
+    ("body", "mode", "trailers"), [(Body.BUFFERED, "BUFFERED", "SEND"), (Body.FULL_DUPLEX_STREAMED, "FULL_DUPLEX_STREAMED", "SEND")]
 )
 def test_the_operator_chooses_how_bodies_come(body, mode, trailers):
-    """In full duplex the end of a body may be its trailers."""
+    """The end of a body may be its trailers, and those of a body without a byte are all that Envoy asks about."""
     external = replace(LOCAL, settings=ExternalSettings(body=body))
     made = plan(issued("vault", "api.test"), rule("tools", "api.test", actions=TOOLS))
     found = modes(route_of(host_of(made, "api.test", external), method="POST"))
