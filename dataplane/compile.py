@@ -19,7 +19,7 @@ from dataplane.listeners import DnsCache, explicit_listener, intercept_listener,
 from dataplane.secrets import LEAF, Layout, certificate_secret, credential_file, credential_secret, leaf_file
 from dataplane.subscriptions import subscriptions
 from dataplane.tables import explicit_table, intercepted, plain_table, tls_table
-from dataplane.xds import Resource, discovery_response
+from dataplane.xds import Resource
 from policy.domains import DomainPattern
 from policy.program import Engine, Rule, SecretKeyRef, Selection
 
@@ -90,8 +90,8 @@ def compile_envoy(plan: Plan, credentials: Mapping[SecretKeyRef, str], leafs: tu
     files = {
         **secret_files(plan.selection, credentials, leafs),
         **external_files(options.external),
-        "cds.json": dump(discovery("cds", clusters(options.layout, options.dns, options.external))),
-        "lds.json": dump(discovery("lds", [*listeners(plan, len(leafs), options), *credentials_read(plan, credentials, options.layout)])),
+        "cds.json": discovery("cds", clusters(options.layout, options.dns, options.external)),
+        "lds.json": discovery("lds", [*listeners(plan, len(leafs), options), *credentials_read(plan, credentials, options.layout)]),
         **route_files(plan, credentials, options),
         "bootstrap.json": dump(bootstrap(options.layout, options.admin_socket)),
     }
@@ -171,9 +171,14 @@ def listeners(plan: Plan, leafs: int, options: Options) -> list[Resource]:
     return found
 
 
-def discovery(name: str, resources: list[Resource]) -> Resource:
-    content = json.dumps(resources, sort_keys=True)
-    return discovery_response(f"{name}-{hashlib.sha256(content.encode()).hexdigest()[:16]}", resources)
+def discovery(name: str, resources: list[Resource]) -> str:
+    return versioned(name, ",".join(map(dump, resources)))
+
+
+def versioned(name: str, resources: str) -> str:
+    """A discovery response, whose version is a hash of what is in it."""
+    version = f"{name}-{hashlib.sha256(resources.encode()).hexdigest()[:16]}"
+    return f'{{"version_info":{dump(version)},"resources":[{resources}]}}'
 
 
 def table_file(table: Resource) -> str:
@@ -181,8 +186,7 @@ def table_file(table: Resource) -> str:
     hosts = ",".join(dump(host) for host in table["virtual_hosts"])
     rest = dump({key: value for key, value in table.items() if key != "virtual_hosts"})
     content = f'{rest.removesuffix("}")},"virtual_hosts":[{hosts}]}}'
-    version = f"{table['name']}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
-    return f'{{"version_info":{dump(version)},"resources":[{content}]}}'
+    return versioned(table["name"], content)
 
 
 def dump(value: Resource | str) -> str:

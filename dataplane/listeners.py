@@ -7,9 +7,8 @@ rules: a rule that changes changes no listener (design decision 11).
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from importlib.resources import files
 
-from dataplane import names
+from dataplane import names, scripts
 from dataplane.access_log import http_access_log, tcp_access_log
 from dataplane.external import External, external_filters
 from dataplane.local_replies import local_replies
@@ -228,7 +227,7 @@ def rule_filters(external: External | None = None) -> list[Resource]:
 
 
 def lua_filter(name: str, script: str) -> Resource:
-    code = {"inline_string": files("dataplane").joinpath(f"lua/{script}.lua").read_text(encoding="utf-8")}
+    code = {"inline_string": scripts.script(f"{script}.lua")}
     filter_ = extension(name, "envoy.extensions.filters.http.lua.v3.Lua", source_codes={script: code}, default_source_code=code)
     return {**filter_, "disabled": True}
 

@@ -6,9 +6,8 @@ route chosen anew; conditions read those headers. For all other requests, which 
 """
 
 from collections.abc import Iterable
-from importlib.resources import files
 
-from dataplane import names, refusals
+from dataplane import names, refusals, scripts
 from dataplane.entries import Entry
 from dataplane.hosts import HostRule
 from dataplane.matching import quoted
@@ -50,5 +49,5 @@ def naming(wanted: list[str]) -> str:
 
 def query_filter() -> Resource:
     """Off unless a route turns it on."""
-    code = {"inline_string": files("dataplane").joinpath("lua/query.lua").read_text(encoding="utf-8")}
+    code = {"inline_string": scripts.script("query.lua")}
     return {**extension(names.QUERY_LUA, "envoy.extensions.filters.http.lua.v3.Lua", default_source_code=code), "disabled": True}

@@ -101,8 +101,8 @@ def envoy_files(listeners: list[Resource], options: SidecarOptions, variant: str
     named, files = scripts.apart(listeners, options.layout)
     return {
         **files,
-        f"cds{variant}.json": dump(discovery("cds", sidecar_clusters(options, intercepting=intercepting))),
-        f"lds{variant}.json": dump(discovery("lds", named)),
+        f"cds{variant}.json": discovery("cds", sidecar_clusters(options, intercepting=intercepting)),
+        f"lds{variant}.json": discovery("lds", named),
         f"bootstrap{variant}.json": dump(bootstrap(options.layout, options.admin_socket, variant)),
     }
 
@@ -146,7 +146,7 @@ def judge_files(plan: Plan, hosts: list[HostPlan]) -> dict[str, str]:
         ADDRESSES_FILE: ("addresses", judge_addresses(rules, plans, unread=False)),
         RAW_FILE: ("raw", judge_addresses(rules, plans, unread=True)),
     }
-    return {file: dump(discovery(name, [judge_resource(name, judge)])) for file, (name, judge) in judges.items()}
+    return {file: discovery(name, [judge_resource(name, judge)]) for file, (name, judge) in judges.items()}
 
 
 def sidecar_clusters(options: SidecarOptions, *, intercepting: bool) -> list[Resource]:

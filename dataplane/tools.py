@@ -7,9 +7,8 @@ whose Accept header asks for an event stream, so an agent that leaves that out w
 """
 
 from collections.abc import Mapping
-from importlib.resources import files
 
-from dataplane import names, refusals
+from dataplane import names, refusals, scripts
 from dataplane.entries import Entry
 from dataplane.hosts import HostRule
 from dataplane.matching import rule_condition
@@ -69,6 +68,5 @@ def policy_context(host_rule: HostRule) -> Resource:
 
 def tool_filter() -> Resource:
     """Off unless a route turns it on."""
-    scripts = files("dataplane").joinpath("lua")
-    code = {"inline_string": "".join(scripts.joinpath(name).read_text(encoding="utf-8") for name in ("json.lua", "tools.lua"))}
+    code = {"inline_string": scripts.script("json.lua", "tools.lua")}
     return {**extension(names.TOOL_LUA, "envoy.extensions.filters.http.lua.v3.Lua", default_source_code=code), "disabled": True}
