@@ -19,7 +19,7 @@ class Outcome:
 
     `selected` are the profiles that hold for it, each with the generation that is in force. `written`: all of its objects say so.
     `unresolved` are references without a value, by profile; `failures` is why something could not be written. `inputs`,
-    `version` (the Secret's resourceVersion) and `renew_at` tell when there is nothing to do.
+    `version` (the Secret's resourceVersion) and `renew_at` tell when there is nothing to do; `unseen`: the watch has not come to it.
     """
 
     selected: Mapping[ProfileRef, int | None] = field(default_factory=dict)
@@ -30,6 +30,7 @@ class Outcome:
     version: str = ""
     revision: str = ""
     renew_at: datetime | None = None
+    unseen: bool = False
 
     def same_for_profiles(self, other: "Outcome") -> bool:
         mine = self.selected, self.written, self.unresolved, self.failures

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from controller.as_seen import patch_as_seen
 from controller.compile.output import LABELS
@@ -108,8 +109,16 @@ def replacing(manifest: Raw, live: Raw, now: datetime) -> list[Raw]:
         {"op": "add", "path": "/metadata/annotations", "value": notes},
         {"op": "add", "path": "/metadata/labels", "value": {**objects.labels(live), **LABELS}},
         *owner_renamed(manifest, live),
-        {"op": "add", "path": "/data", "value": manifest["data"]},
+        *data_patch(manifest["data"], live.get("data")),
     ]
+
+
+def data_patch(wanted: dict[str, str], live: Any) -> list[Raw]:
+    """Key by key: most of a Secret stays as it is, the bundle above all. No key has a character that a path would escape."""
+    if not isinstance(live, dict):
+        return [{"op": "add", "path": "/data", "value": wanted}]
+    gone = [{"op": "remove", "path": f"/data/{name}"} for name in live if name not in wanted]
+    return gone + [{"op": "add", "path": f"/data/{name}", "value": text} for name, text in wanted.items() if live.get(name) != text]
 
 
 def decoded(live: Raw | None) -> dict[str, bytes]:

@@ -46,6 +46,8 @@ from policy.template_identity import template_identity
 log = logging.getLogger(__name__)
 
 LONGEST_REST = timedelta(hours=12)
+LOOK_AGAIN = 5.0
+"""Seconds until a Secret is looked at that the watch had not heard of: it may go again without a word from it."""
 
 Announce = Callable[[Raw, Problem], None]
 
@@ -182,7 +184,8 @@ class TemplateReconciler:
         inputs = template_inputs(template, entries, resolved, cluster)
         if before and self._nothing_to_do(name, before, inputs):
             kept = {"written": before.written, "version": before.version, "revision": before.revision, "renew_at": before.renew_at}
-            return replace(base, inputs=inputs, failures=before.failures, **kept)  # type: ignore[arg-type]
+            behind = self._rooms.secrets.behind(name, before.version)
+            return replace(base, inputs=inputs, failures=before.failures, unseen=behind, **kept)  # type: ignore[arg-type]
         live = await self._effects.secrets.read(name)
         now = self._now()
         failure = refused(live, objects.uid_of(raw)) or resolved.failure
@@ -206,8 +209,10 @@ class TemplateReconciler:
         return replace(base, written=True, inputs=inputs, **done)
 
     def _nothing_to_do(self, name: Key, before: Outcome, inputs: tuple[object, ...]) -> bool:
+        """Also as long as the watch has not come to what was written: it is about to be told, and then looked at."""
         live = self._rooms.secrets.metadata(name)
         unchanged = live is not None and before.version == objects.resource_version(live)
+        unchanged = unchanged or self._rooms.secrets.behind(name, before.version)
         due = before.renew_at is not None and self._now() >= before.renew_at
         return before.written and unchanged and not due and before.inputs == inputs
 
@@ -247,6 +252,8 @@ class TemplateReconciler:
         return Outcome(selected=selected, unresolved=unresolved, failures=() if isinstance(error, TooSoon) else (problem,))
 
     def _rest(self, outcome: Outcome) -> float | None:
+        if outcome.unseen:
+            return LOOK_AGAIN
         if outcome.renew_at is None:
             return None
         return max(1.0, min(outcome.renew_at - self._now(), LONGEST_REST).total_seconds())

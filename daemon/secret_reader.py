@@ -63,6 +63,11 @@ class SecretReader:
         informer = self._informer_of(key.namespace)
         return informer.store.get(key) if informer else None
 
+    def behind(self, key: Key, version: str) -> bool:
+        """Whether the watch has not come as far as that version, so that it says nothing of it either way."""
+        informer = self._informer_of(key.namespace)
+        return informer is not None and informer.behind(version)
+
     async def read(self, key: Key) -> Found | None:
         """None where there is no such Secret. Only for namespaces with `Access.OPEN`."""
         seen = self.metadata(key)

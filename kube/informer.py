@@ -13,7 +13,7 @@ from typing import NoReturn
 from kube.client import Client
 from kube.errors import ApiError
 from kube.failures import where
-from kube.objects import Raw, Resource, key_of, uid_of
+from kube.objects import Raw, Resource, key_of, older, uid_of
 from kube.reflector import DEFAULTS, Reflector, ReflectorSettings, Statistics, without_managed_fields
 from kube.store import Indexer, Store
 
@@ -75,6 +75,10 @@ class Informer:
     async def wait_synced(self) -> None:
         """Until the store was filled once and the handlers have heard of all that is in it."""
         await self._filled.wait()
+
+    def behind(self, version: str) -> bool:
+        """Whether it is known to have heard of nothing as new as that resourceVersion yet."""
+        return older(self._reflector.resource_version, version)
 
     @property
     def healthy(self) -> bool:

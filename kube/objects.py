@@ -60,8 +60,13 @@ def uid_of(raw: Mapping[str, Any]) -> str:
 
 
 def resource_version(raw: Mapping[str, Any]) -> str:
-    """Opaque: it is compared for equality and sent back, never ordered."""
+    """Opaque: it is compared for equality, sent back, and ordered by `older` alone."""
     return _text(metadata(raw).get("resourceVersion"))
+
+
+def older(version: str, than: str) -> bool:
+    """Whether it is known to be the earlier one of two resourceVersions: those that are no numbers have no order."""
+    return version.isdecimal() and than.isdecimal() and int(version) < int(than)
 
 
 def generation(raw: Mapping[str, Any]) -> int | None:
