@@ -77,6 +77,10 @@ class FaultProxy:
         for peer in tuple(self._clients):
             self._loop.call_soon_threadsafe(peer.abort)
 
+    def admit(self) -> None:
+        """Somebody is there again; what else is wrong stays so."""
+        self._refuses = False
+
     def asked(self, **wanted: str) -> list[Asked]:
         """What was asked so far, in order, e.g. `asked(verb="patch", resource="secrets")`."""
         return [each for each in tuple(self._asked) if _matches(each, wanted)]
