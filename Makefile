@@ -25,7 +25,7 @@ FIND_PYTHON = for each in $(PYTHON) python3 python3.13 python3.12 python3.11 pyt
 .PHONY: help
 help: ## List the targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do \
-		printf '  \033[36m%-13s\033[0m %s\n' "$$name" "$$text"; done
+		printf '  \033[36m%-16s\033[0m %s\n' "$$name" "$$text"; done
 
 .PHONY: setup
 setup: $(STAMP) ## Make the virtual environment and install everything into it
@@ -73,11 +73,16 @@ differential: $(STAMP) ## N generated policies through a real Envoy: does it do 
 bench: $(STAMP) ## Requests per second with and without a policy; needs wrk
 	$(PY) -m e2e.bench
 
+.PHONY: bench-controller
+bench-controller: $(STAMP) ## Templates, Secrets and edits a second, on a real API server; needs Go the first time
+	$(PY) -m e2e.bench.controller
+
 .PHONY: nightly
 nightly: test ## Everything, then many more generated policies and controllers' lives, then the benchmark
 	GROYNE_LAW_EXAMPLES=400 $(PYTEST) --timeout 3600 unit_tests/controller/test_law.py
 	$(PY) -m e2e.differential --programs 3000 --seed "$$(date +%j)"
 	$(MAKE) bench
+	$(PY) -m e2e.bench.controller --full
 
 .PHONY: clients
 clients: $(STAMP) ## Every client through an intercepted host; writes the table in docs/clients.md

@@ -45,6 +45,9 @@ def targets(found: Measured, others: dict[str, Measured]) -> list[Target]:
     made = [Target(title=f"{case.title}: writes after a start with nothing changed", seen=len(found.writes_again), most=0, form=".0f")]
     if case.limit is not None:
         made.append(Target(title=f"{case.title}: from cold", seen=found.seconds, most=case.limit, unit="s"))
+    if case.cpu is not None:
+        cpu = 1000 * found.cpu / case.count
+        made.append(Target(title=f"{case.title}: processor time for one", seen=cpu, most=case.cpu, unit="ms", form=".1f"))
     if case.megabytes is not None:
         made.append(Target(title=f"{case.title}: peak memory", seen=found.megabytes, most=case.megabytes, unit="MB", form=".0f"))
     if found.edits:
