@@ -24,21 +24,24 @@ class QueueMetrics:
 
     def __init__(self, metrics: "Metrics", name: str) -> None:
         self._metrics, self._name = metrics, name
+        # Looked up once: each time it is asked for, it is looked for under a lock.
+        self._adds, self._retries = metrics.adds.labels(name, name), metrics.retries.labels(name, name)
+        self._waits, self._works = metrics.waits.labels(name, name), metrics.works.labels(name, name)
 
     def opened(self, statistics: Callable[[], Statistics]) -> None:
         self._metrics.queues.statistics[self._name] = statistics
 
     def added(self) -> None:
-        self._metrics.adds.labels(self._name, self._name).inc()
+        self._adds.inc()
 
     def retried(self) -> None:
-        self._metrics.retries.labels(self._name, self._name).inc()
+        self._retries.inc()
 
     def waited(self, seconds: float) -> None:
-        self._metrics.waits.labels(self._name, self._name).observe(seconds)
+        self._waits.observe(seconds)
 
     def worked(self, seconds: float) -> None:
-        self._metrics.works.labels(self._name, self._name).observe(seconds)
+        self._works.observe(seconds)
 
 
 class ReconcileMetrics:
@@ -46,17 +49,19 @@ class ReconcileMetrics:
 
     def __init__(self, metrics: "Metrics", name: str) -> None:
         self._metrics, self._name = metrics, name
+        self._workers, self._times = metrics.workers.labels(name), metrics.times.labels(name)
+        self._reconciles = {outcome: metrics.reconciles.labels(name, outcome.value) for outcome in Outcome}
 
     def opened(self, workers: int) -> None:
         self._metrics.most_workers.labels(self._name).set(workers)
 
     def begun(self) -> None:
-        self._metrics.workers.labels(self._name).inc()
+        self._workers.inc()
 
     def ended(self, outcome: Outcome, seconds: float) -> None:
-        self._metrics.workers.labels(self._name).dec()
-        self._metrics.reconciles.labels(self._name, outcome.value).inc()
-        self._metrics.times.labels(self._name).observe(seconds)
+        self._workers.dec()
+        self._reconciles[outcome].inc()
+        self._times.observe(seconds)
         if outcome in (Outcome.ERROR, Outcome.TERMINAL):
             self._metrics.errors.labels(self._name).inc()
 

@@ -5,6 +5,7 @@ metadata addresses outside the link-local range. The cluster's own ranges are ar
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 
@@ -29,9 +30,9 @@ def internet_peers(extra: Sequence[str]) -> tuple[list[dict[str, Any]], tuple[Pr
     """The two `ipBlock` peers, and what is wrong with `extra`. A family that is excluded as a whole has no peer."""
     networks, problems = read(extra)
     peers: list[dict[str, Any]] = [
-        {"ipBlock": {"cidr": everywhere, "except": excluded}}
+        {"ipBlock": {"cidr": everywhere, "except": list(excluded)}}
         for everywhere, base in ((IPV4_EVERYWHERE, IPV4_BASE), (IPV6_EVERYWHERE, IPV6_BASE))
-        if (excluded := excepted(everywhere, base, networks)) is not None
+        if (excluded := excepted(everywhere, base, tuple(networks))) is not None
     ]
     return peers, problems
 
@@ -54,8 +55,12 @@ def unmapped(network: Network) -> Network:
     return network
 
 
-def excepted(everywhere: str, base: Sequence[str], extra: Iterable[Network]) -> list[str] | None:
-    """The base in its own order, then what it does not cover, in order of address. None where nothing is left."""
+@lru_cache(maxsize=16)
+def excepted(everywhere: str, base: tuple[str, ...], extra: tuple[Network, ...]) -> tuple[str, ...] | None:
+    """The base in its own order, then what it does not cover, in order of address. None where nothing is left.
+
+    Kept, since it is the same for every template of a cluster.
+    """
     family = ip_network(everywhere)
     covering = [ip_network(text) for text in base]
     own = sorted({network for network in extra if network.version == family.version}, key=lambda network: network.prefixlen)
@@ -66,7 +71,7 @@ def excepted(everywhere: str, base: Sequence[str], extra: Iterable[Network]) -> 
         if not any(covers(known, network) for known in [*covering, *added]):
             added.append(network)
     kept = [text for text in base if not any(covers(network, ip_network(text)) for network in added)]
-    return [*kept, *(str(network) for network in sorted(added, key=lambda network: int(network.network_address)))]
+    return (*kept, *(str(network) for network in sorted(added, key=lambda network: int(network.network_address))))
 
 
 def covers(outer: Network, inner: Network) -> bool:
