@@ -5,6 +5,7 @@
     breakable   a control plane of the module's own, whatever $E2E_CLUSTER says: to be restarted, compacted, starved
     pods        one for the session whose nodes run pods
     image       what those pods call Groyne's controller: made and loaded, or $E2E_IMAGE
+    tools       an image with a shell and a few tools, for the pods of users: made and loaded, or $E2E_TOOLS_IMAGE
 
 What a machine lacks is why a test is skipped, in those words. Kubernetes is built when the tests have been collected, not within
 a test's time.
@@ -17,7 +18,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from e2e.cluster import Cluster, ControlPlane, Missing, chosen, control_plane, images
+from e2e.cluster import Cluster, ControlPlane, Missing, Node, chosen, control_plane, images
 from e2e.cluster.binaries import binaries
 from e2e.cluster.workplace import workplace
 
@@ -66,6 +67,16 @@ def image(pods: Cluster) -> str:
         return named
     with _or_skip(), workplace("image") as work:
         return pods.load(images.controller(work / "controller.tar"), images.CONTROLLER)
+
+
+@pytest.fixture(scope="session")
+def tools(pods: Cluster) -> str:
+    if named := os.environ.get("E2E_TOOLS_IMAGE"):
+        return named
+    if isinstance(pods, Node):  # it has them
+        return images.TOOLS
+    with _or_skip(), workplace("image") as work:
+        return pods.load(images.tools(work / "tools.tar"), images.TOOLS)
 
 
 @contextmanager

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from e2e.cluster import Cluster
-from e2e.cluster.images import TOOLS
 from e2e.kubernetes.controller_process import NAMESPACE, ROOT, established, until
 from e2e.kubernetes.team import Team
 from policy.template_hashes import HASH_LABEL, name_hash
@@ -123,21 +122,21 @@ def test_a_rolling_restart_hands_over_and_no_template_waits(team: Team):
     assert restarts(cluster) == {0}
 
 
-def test_the_network_policy_lets_the_controller_reach_the_api_server_and_nobody_the_controller(team: Team):
+def test_the_network_policy_lets_the_controller_reach_the_api_server_and_nobody_the_controller(team: Team, tools: str):
     """But for kubelet's probes, from the node."""
     cluster = team.cluster
     address = controllers(cluster)[0]["status"]["podIP"]
-    sandbox(team, "stranger", "nowhere", {"app": "stranger"})
+    sandbox(team, "stranger", tools, "nowhere", {"app": "stranger"})
     said = exec_in(team, "stranger", f"timeout 3 nc -w 2 {address} 8080 </dev/null && echo reached || echo refused")
     assert said.strip() == "refused"
 
 
-def sandbox(team: Team, name: str, secret: str, labels: dict[str, str]) -> None:
+def sandbox(team: Team, name: str, image: str, secret: str, labels: dict[str, str]) -> None:
     volume = {"name": "groyne", "secret": {"secretName": secret, "optional": True}}
     container = {
         "name": "main",
-        "image": TOOLS,
-        "imagePullPolicy": "Never",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
         "volumeMounts": [{"name": "groyne", "mountPath": WHOLE_CONFIGURATION, "readOnly": True}],
     }
     spec = {"automountServiceAccountToken": False, "terminationGracePeriodSeconds": 0, "containers": [container], "volumes": [volume]}
@@ -150,12 +149,12 @@ def exec_in(team: Team, pod: str, script: str) -> str:
     return team.cluster.kubectl("exec", pod, "-n", team.namespace, "--", "/bin/sh", "-c", script)
 
 
-def test_a_new_credential_is_in_the_pod_within_seconds_because_kubelet_is_nudged(team: Team):
+def test_a_new_credential_is_in_the_pod_within_seconds_because_kubelet_is_nudged(team: Team, tools: str):
     """Kubelet looks at a Secret again every minute or so, or when its pod changes."""
     labels = {"app": "agent", HASH_LABEL: name_hash("keyed")}
     team.apply(template("keyed"), team.secret("key", apiKey="first-value"), profile("keys", rules=[rule("key", tokenTransformation=TOKEN)]))
     team.wait("secret", "keyed-egress")
-    sandbox(team, "keyed-pod", "keyed-egress", labels)
+    sandbox(team, "keyed-pod", tools, "keyed-egress", labels)
     look = f"cat {WHOLE_CONFIGURATION}/* 2>/dev/null"
     until(lambda: "first-value" in exec_in(team, "keyed-pod", look), "the first value is there")
     took = []
