@@ -9,6 +9,8 @@ MAKEFLAGS += --no-builtin-rules
 VENV ?= .venv
 N ?= 300
 SEED ?= 1
+SEEDS ?= 1000
+FIRST ?= 0
 WORKERS ?= 2
 PY := $(VENV)/bin/python
 PYTEST := $(PY) -m pytest
@@ -68,6 +70,10 @@ breakout: $(STAMP) ## Attempts to get out, or at a credential
 .PHONY: differential
 differential: $(STAMP) ## N generated policies through a real Envoy: does it do what the evaluator says? (N=300 SEED=1)
 	$(PY) -m e2e.differential --programs $(N) --seed $(SEED)
+
+.PHONY: chaos
+chaos: $(STAMP) ## SEEDS schedules of edits and faults against a real API server (SEEDS=1000 FIRST=0); one again: SEED_ALONE=17
+	$(PY) -m e2e.kubernetes.chaos $(if $(SEED_ALONE),--seed $(SEED_ALONE),--seeds $(SEEDS) --first $(FIRST))
 
 .PHONY: bench
 bench: $(STAMP) ## Requests per second with and without a policy; needs wrk

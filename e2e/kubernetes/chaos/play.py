@@ -15,6 +15,7 @@ from e2e.cluster.control_plane import ControlPlane
 from e2e.cluster.faults import fault_proxy
 from e2e.kubernetes.chaos.deeds import Deeds, End
 from e2e.kubernetes.chaos.schedule import SECONDS, Schedule
+from e2e.kubernetes.controller_process import until
 from e2e.kubernetes.faults import laws
 from e2e.kubernetes.faults.operator import ALONE, Operator
 from e2e.kubernetes.faults.place import Place, Raw, values
@@ -24,6 +25,9 @@ QUIET = 2.0
 CALLS = 5.0
 """A second at most, in quiet times; without the watches."""
 BEAT = 0.1
+PATIENCE = 120.0
+"""For a machine that has much to do to start a process."""
+LONGEST = 1000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,12 +56,12 @@ class Play:
         while waiting or (time.monotonic() - began) < SECONDS:
             now = time.monotonic() - began
             while waiting and waiting[0].at <= now:
+                self.look()
                 if (end := self.deeds.do(waiting.pop(0))) is not None:
                     ends.append(end)
             for each in [each for each in ends if each[0] <= now]:
                 ends.remove(each)
                 each[1]()
-            self.look()
             self.keep_alive()
             time.sleep(BEAT)
         for _, end in ends:
@@ -80,15 +84,15 @@ class Play:
         began, well_since = time.monotonic(), None
         while True:
             self.keep_alive()
-            self.look()
             now, wrong = time.monotonic(), self.wrong()
             well_since = None if wrong else well_since or now
             if well_since and now - well_since >= QUIET / 2:
+                self.look()
                 return well_since - began
             if now - began > SOON + QUIET:
                 self.problems.append(f"not as it should be after {SOON:g} s: {'; '.join(wrong)}")
                 return now - began
-            time.sleep(BEAT)
+            time.sleep(3 * BEAT)
 
     def wrong(self) -> list[str]:
         try:
@@ -120,6 +124,8 @@ def play(cluster: ControlPlane, kubeconfig: Path, logs: Path, schedule: Schedule
         told = Told(schedule=schedule, place=place)
         try:
             acted(found, told, operator)
+        except (AssertionError, OSError, httpx.HTTPError) as error:  # the play itself could not go on
+            found.problems.append(f"{type(error).__name__}: {error}"[:LONGEST])
         finally:
             operator.close()
         told.starts, told.log, told.calls = operator.starts, operator.said(), len(faults.asked())
@@ -134,7 +140,8 @@ def acted(found: Play, told: Told, operator: Operator) -> None:
     before = found.others()
     for step in found.schedule.begin:
         found.deeds.do(step)
-    operator.start()
+    operator.start(ready=False)
+    until(lambda: operator.replica.ready or not operator.alive, "the controller is ready", PATIENCE)
     found.steps()
     told.settled = found.settle()
     if not found.problems:
