@@ -174,11 +174,16 @@ def ask(condition: Predicate, host_rules: list[HostRule], internal: tuple[str, .
         return
     renewing = context.external.settings.renew_on_unauthorized
     answered = any(found.rule.audit or (renewing and found.rule.issued) for found in host_rules)
-    reading = any_of(rule_condition(found, context.scheme) for found in host_rules if found.rule.reads_body)
+    reading = any_of(rule_condition(any_query(found), context.scheme) for found in host_rules if found.rule.reads_body)
     whole = all_of((condition, header(":method", exact="POST", ignore_case=True), reading))
     verdict = refusals.route_name("extproc")
     for wanted, body in ((whole, True), (condition, False)):
         yield from onward(wanted, verdict, asking(context.external, body=body, answered=answered), internal, context)
+
+
+def any_query(host_rule: HostRule) -> HostRule:
+    """Whatever the query says: where ext-proc decides everything, nobody has read it yet."""
+    return replace(host_rule, entries=tuple(replace(entry, query=()) for entry in host_rule.entries))
 
 
 def onward(

@@ -210,9 +210,7 @@ class Machine:
             self.status = response.status
             for drop in self.on_unauthorized if response.status == UNAUTHORIZED else ():
                 drop()
-        if response.duplex:
-            return [Stream(phase=response.phase, data=response.data, end=response.end)]
-        return [Continue(phase=response.phase)]
+        return passed(response)
 
     def unreadable(self, reason: str) -> Answers:
         """Whatever does not fit the protocol, or cannot be had, is refused: nothing is let through unread."""
@@ -251,3 +249,10 @@ class Machine:
         if self.walked is None:
             raise ValueError("no rule was asked")
         return self.walked
+
+
+def passed(response: Response) -> Answers:
+    """An answer goes on as it is."""
+    if response.duplex:
+        return [Stream(phase=response.phase, data=response.data, end=response.end)]
+    return [Continue(phase=response.phase)]

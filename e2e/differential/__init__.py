@@ -1,8 +1,9 @@
-"""The differential test: what a policy means (`policy.evaluate`) against what a real Envoy does with its compiled form.
+"""The differential test: what a policy means (`policy.evaluate`) against what a real Envoy does with its compiled form, and with ext-proc.
 
     generator, requests   a seed → manifests, and requests that are likely to meet their rules
     program               manifests → crds.parse → policy.compile_program → selection and credentials
-    batch                 many programs → listeners of one Envoy, each with its own files
+    batch                 many programs → listeners of one Envoy, each with its own files, one for each way that rules are carried out
+    external              ext-proc for all of them, with a provider whose answers are known
     client, upstream      raw HTTP/1.1 and HTTP/2, because what is tested includes what no library would send
     expectation           the evaluator's verdict, plus what the place adds (CONNECT, 421, private addresses)
     compare, minimise     a difference, and the smallest program and request that still show it

@@ -28,6 +28,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--stop-after", type=int, default=5, help="differences")
     parser.add_argument("--least", type=int, default=0, help="fail where a cell of the table was met less often")
     parser.add_argument("--slots", type=int, help="as if Envoy had no more filters for header changes, so that groups must share them")
+    parser.add_argument("--transport", default="h2corn", help="who speaks HTTP/2 for ext-proc: h2corn or grpcio")
     parser.add_argument("--mutants", nargs="*", metavar="NAME", help="break the compiler on purpose: all ways, or these")
     return parser.parse_args()
 
@@ -39,7 +40,7 @@ def explored(arguments: argparse.Namespace) -> int:
 
     tally, found, begun = Tally(), 0, time.monotonic()
     numbers = range(arguments.first, arguments.first + arguments.programs)
-    with world() as here:
+    with world(arguments.transport) as here:
         for difference in explore(here, arguments.seed, numbers, arguments.requests, tally):
             found += 1
             print("\nDIFFERENCE", reproducer(minimised(here, difference)), sep="\n", flush=True)

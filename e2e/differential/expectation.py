@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from dataplane.interception import Handling
 from e2e.differential.client import Sent, Transport
+from e2e.differential.external import issued
 from e2e.differential.program import Program
 from policy.authority import parse_authority
 from policy.evaluate import escaped_slash_hosts, evaluate
@@ -57,7 +58,7 @@ class Expected:
 
 
 def expected(program: Program, sent: Sent) -> Expected:
-    verdict = evaluate(program.selection, sent.raw, credentials=program.credentials)
+    verdict = evaluate(program.selection, sent.raw, credentials=program.credentials, issued=issued)
     request = normalise(sent.raw, escaped_slash_hosts(program.selection))
     around = "" if sent.transport is Transport.PLAIN else tunnel_host(sent)
     if sent.connect:
@@ -130,7 +131,10 @@ def tunnel_host(sent: Sent) -> str:
 
 
 def refused_tunnel(program: Program, sent: Sent) -> Expected | None:
-    """A CONNECT is judged by host and port: by the first terminal rule that needs no more, unless one before it might bypass."""
+    """A CONNECT is judged by host and port: by the first terminal rule that needs no more, unless one before it might bypass.
+
+    A rule that tells somebody decides inside, where there is a request to tell of.
+    """
     if isinstance(normalise(RawRequest(method="CONNECT", scheme="http", authority=sent.connect, path=sent.connect)), Malformed):
         return Expected(outcome="malformed", status=400, malformed=True, connect=True)
     host, port = parse_authority(sent.connect) or ("", None)
@@ -140,7 +144,8 @@ def refused_tunnel(program: Program, sent: Sent) -> Expected | None:
     for rule in program.selection.rules:
         about = [entry for entry in rule.match if concerns(entry, host, port)]
         by_name = tuple(entry for entry in about if not entry.needs_request)
-        if by_name and rule.bypass:
+        told = rule.audit and program.plan.host(host).handling is Handling.INTERCEPT
+        if by_name and (rule.bypass or (told and rule.terminal)):
             break
         if by_name and rule.block:
             # Its client would take a 2xx for a tunnel.

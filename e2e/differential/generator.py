@@ -47,7 +47,12 @@ def profile(random: Random, name: str, rules: list[Manifest]) -> Manifest:
 def rule(random: Random, name: str, favourites: list[str]) -> Manifest:
     kind = random.choices(ACTIONS, (13, 26, 26, 20, 15))[0]
     entries = [entry(random, favourites, narrow=kind in {"bypass", "block"}) for _ in range(random.choice((1, 1, 1, 2, 3)))]
-    return {"name": name, "match": entries, "actions": actions(random, kind)}
+    return {"name": name, "match": entries, "actions": actions(random, kind) | (audit(random) if random.random() < 0.08 else {})}
+
+
+def audit(random: Random) -> Manifest:
+    """A hook: nobody hears of it here, but its rule is for ext-proc."""
+    return {"audit": [{"name": "hook", "webhook": {"url": "https://audit.example/"}}]}
 
 
 def entry(random: Random, favourites: list[str], *, narrow: bool) -> Manifest:
@@ -143,14 +148,16 @@ def header_manipulation(random: Random) -> Manifest:
 
 
 def token(random: Random) -> Manifest:
-    secret = random.choice([*words.SECRETS, *words.SECRETS, words.MISSING])
+    source: Manifest = {"secret": {"name": random.choice([*words.SECRETS, *words.SECRETS, words.MISSING])}}
+    if random.random() < 0.2:
+        source = {"credentialProvider": {"name": random.choice([*words.ISSUED, *words.ISSUED, words.FAILING])}}
     api_key: Manifest = {"valueTemplate": random.choice(words.TEMPLATES)}
     if random.random() < 0.7:
         api_key["targetHeader"] = random.choice(("Authorization", "X-Key", "x-a", "x-new"))
     if random.random() < 0.35:
         header = random.choice(("Authorization", "x-a", "x-b", "X-Key"))
         api_key["when"] = {"header": header, "pattern": random.choice([*filter(None, words.VALUE_REGEXES), "Bearer __PLACEHOLDER__"])}
-    found: Manifest = {"type": "ApiKey", "credentialRef": {"secret": {"name": secret}}, "apiKey": api_key}
+    found: Manifest = {"type": "ApiKey", "credentialRef": source, "apiKey": api_key}
     if random.random() < 0.5:
         found["failStrategy"] = random.choice(("Allow", "Block", "Ignore"))
     if random.random() < 0.05:

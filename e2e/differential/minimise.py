@@ -19,7 +19,7 @@ from e2e.differential.runner import Case, Difference, World
 
 OPTIONAL = frozenset({"paths", "methods", "ports", "schemes", "headers", "queryParams", "statusCode", "body", "priority", "annotations",
                       "failStrategy", "when", "defaultAction", "unsupportedVersionAction", "denyResponse", "toolNames", "set", "remove",
-                      "bypass", "block", "mcpToolPolicy", "headerManipulation", "tokenTransformation"})  # fmt: skip
+                      "audit", "bypass", "block", "mcpToolPolicy", "headerManipulation", "tokenTransformation"})  # fmt: skip
 ROUNDS = 200
 
 
@@ -35,11 +35,11 @@ def minimised(world: World, difference: Difference) -> Difference:
 
 def still_different(world: World, difference: Difference) -> Iterator[Difference]:
     case = difference.case
-    candidates = [Case(program=program, sent=case.sent) for program in smaller_programs(case.program)]
-    candidates += [Case(program=case.program, sent=sent) for sent in smaller_requests(case.sent)]
+    candidates = [Case(program=program, sent=case.sent, way=case.way) for program in smaller_programs(case.program)]
+    candidates += [Case(program=case.program, sent=sent, way=case.way) for sent in smaller_requests(case.sent)]
     for first in range(0, len(candidates), 40):
         portion = candidates[first : first + 40]
-        for tried, wanted, answer, received in world.run([each.program for each in portion], [[each.sent] for each in portion]):
+        for tried, wanted, answer, received in world.run([each.program for each in portion], [[each.sent] for each in portion], [case.way]):
             found = tuple(differences(wanted, tried.sent, answer, received))
             smaller = Difference(case=tried, expected=wanted, answer=answer, found=found)
             if found and same_kind(smaller, difference):
@@ -98,7 +98,14 @@ def smaller_requests(sent: Sent) -> Iterator[Sent]:
 def reproducer(difference: Difference) -> str:
     """The difference as a person can replay it."""
     used = [each for each in difference.case.program.manifests if each["kind"] != "Secret"]
-    lines = ["--- program", as_yaml(used), "--- request", str(difference.case.sent), "--- difference", *difference.found]
+    lines = [
+        "--- program",
+        as_yaml(used),
+        "--- request",
+        str(difference.case.sent),
+        f"--- difference ({difference.case.way.value})",
+        *difference.found,
+    ]
     return "\n".join([*lines, f"expected: {difference.expected.outcome} {difference.expected.status}"])
 
 

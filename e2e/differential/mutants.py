@@ -5,6 +5,7 @@ Each mutant replaces one function of `dataplane` where it is used; nothing else 
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from unittest.mock import patch
 
 from dataplane import guards, hosts, listeners, matching, mutations, predicates, query, routes
@@ -59,7 +60,7 @@ def bypass() -> AbstractContextManager[object]:
     def broken(condition: Predicate, rule: object, so_far: routes.Pending, context: object) -> object:
         if rule is None:
             return real(condition, None, so_far, context)  # type: ignore[arg-type]
-        return real(condition, rule, routes.Pending(internal=so_far.internal, failing=so_far.failing), context)  # type: ignore[arg-type]
+        return real(condition, rule, replace(so_far, acting=[]), context)  # type: ignore[arg-type]
 
     return patch.object(routes, "forwarding", broken)
 

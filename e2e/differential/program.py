@@ -12,7 +12,8 @@ from dataplane.compile import Plan, make_plan
 from e2e.differential.generator import Manifest
 from policy.compile import compile_program
 from policy.patterns import wire
-from policy.program import Identity, SecretKeyRef, Selection
+from policy.program import Engine, Identity, SecretKeyRef, Selection
+from policy.program import Program as Compiled
 
 
 class InvalidProgramError(Exception):
@@ -22,6 +23,7 @@ class InvalidProgramError(Exception):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
     manifests: tuple[Manifest, ...]
+    policy: Compiled
     selection: Selection
     plan: Plan
     credentials: dict[SecretKeyRef, str]
@@ -40,9 +42,15 @@ def build(manifests: Sequence[Manifest]) -> Program:
         if not isinstance(parsed.object, SecurityProfile | GlobalSecurityProfile):
             raise InvalidProgramError(f"{manifest} does not parse: {parsed.problems}")
         profiles.append(parsed.object)
-    result = compile_program(profiles)
+    result = compile_program(profiles, engines=frozenset(Engine))
     fatal = [problem for problems in result.problems.values() for problem in problems if problem.fatal]
     if fatal:
         raise InvalidProgramError(f"{manifests} does not compile: {fatal}")
     selection = result.program.select(Identity(namespace="default"))
-    return Program(manifests=tuple(manifests), selection=selection, plan=make_plan(selection), credentials=credentials)
+    return Program(
+        manifests=tuple(manifests),
+        policy=result.program,
+        selection=selection,
+        plan=make_plan(selection),
+        credentials=credentials,
+    )

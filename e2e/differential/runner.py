@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from random import Random
 
 from dataplane import certificates
 from dataplane.clusters import ROOTS_FILE
 from e2e.differential import generator, network
-from e2e.differential.batch import NOW, Place, running
+from e2e.differential.batch import NOW, Place, Way, running
 from e2e.differential.client import Answer, Sent, send
 from e2e.differential.compare import differences
 from e2e.differential.expectation import Expected, expected
@@ -31,10 +32,11 @@ SMALL_BATCH = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One program and one request."""
+    """One program and one request, and the way that it takes."""
 
     program: Program
     sent: Sent
+    way: Way = Way.NATIVE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +56,11 @@ class Tally:
     outcomes: Counter[str] = field(default_factory=Counter)
     cells: Counter[tuple[str, str, str]] = field(default_factory=Counter)
 
-    def add(self, sent: Sent, outcome: Expected) -> None:
+    def add(self, case: Case, outcome: Expected) -> None:
+        """A request that went two ways is one."""
+        if case.way is not Way.NATIVE:
+            return
+        sent = case.sent
         self.requests += 1
         self.outcomes[outcome.outcome] += 1
         found = {(action, kind) for rule, entries in outcome.used for action in actions(rule) for entry in entries for kind in kinds(entry)}
@@ -71,18 +77,18 @@ class World:
     place: Place
     upstream: Upstream
 
-    def run(self, programs: Sequence[Program], requests: Sequence[Sequence[Sent]]) -> Iterator[Ran]:
-        """Each program's requests, through one Envoy."""
-        with running(programs, self.place) as ports:
-            for program, port, sents in zip(programs, ports, requests, strict=True):
-                for sent in sents:
+    def run(self, programs: Sequence[Program], requests: Sequence[Sequence[Sent]], ways: Sequence[Way] = tuple(Way)) -> Iterator[Ran]:
+        """Each program's requests, through one Envoy, in every one of these ways."""
+        with running(programs, self.place, ways) as ports:
+            for program, listening, sents in zip(programs, ports, requests, strict=True):
+                for sent, (way, port) in product(sents, listening.items()):
                     self.upstream.take()
                     answer = send(port, sent)
-                    yield Case(program=program, sent=sent), expected(program, sent), answer, self.upstream.take()
+                    yield Case(program=program, sent=sent, way=way), expected(program, sent), answer, self.upstream.take()
 
 
 @contextmanager
-def world() -> Iterator[World]:
+def world(transport: str = "h2corn") -> Iterator[World]:
     network.bring_up()
     with tempfile.TemporaryDirectory(prefix="differential-") as name:
         directory = Path(name)
@@ -100,6 +106,7 @@ def world() -> Iterator[World]:
             directory=directory,
             resolver=("127.0.0.1", resolver()),
             authority=certificates.make_ca(now=NOW, name="Groyne"),
+            transport=transport,
         )
         yield World(place=place, upstream=Upstream(PORTS, pem))
 
@@ -116,7 +123,7 @@ def explore(world: World, seed: int, programs: range, requests: int, tally: Tall
         tally.programs += len(made)
         found = []
         for case, wanted, answer, received in world.run([program for program, _ in made], [sents for _, sents in made]):
-            tally.add(case.sent, wanted)
+            tally.add(case, wanted)
             if words := differences(wanted, case.sent, answer, received):
                 found.append(Difference(case=case, expected=wanted, answer=answer, found=tuple(words)))
         yield from found
@@ -130,7 +137,15 @@ def first_difference(world: World, seed: int, programs: int, requests: int) -> i
 
 
 def actions(rule: Rule) -> Iterator[str]:
-    present = {"bypass": rule.bypass, "block": rule.block, "mcp": rule.mcp, "headers": rule.headers, "token": rule.token}
+    present = {
+        "bypass": rule.bypass,
+        "block": rule.block,
+        "mcp": rule.mcp,
+        "headers": rule.headers,
+        "token": rule.token or rule.exchange,
+        "issued": rule.exchange,
+        "told": rule.audit,
+    }
     yield from (name for name, value in present.items() if value)
 
 

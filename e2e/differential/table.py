@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from e2e.differential.client import Transport
 from e2e.differential.runner import Tally
 
-ACTIONS = ("bypass", "block", "mcp", "headers", "token")
+ACTIONS = ("bypass", "block", "mcp", "headers", "token", "issued", "told")
 KINDS = ("host", "wildcard", "any host", "path exact", "path prefix", "path regex", "method", "port", "scheme",
          "header exact", "header prefix", "header regex", "query exact", "query prefix", "query regex")  # fmt: skip
 GROUPS = {"domain": KINDS[:3], "path": KINDS[3:6], "method": ("method",), "port": ("port",), "scheme": ("scheme",),
@@ -18,10 +18,10 @@ def rendered(tally: Tally) -> str:
 
 def cells(tally: Tally) -> Iterator[str]:
     """Each number: requests in which a rule with that action held by a condition of that kind; plain / h1 / h2."""
-    yield f"{'':14}" + "".join(f"{action:>22}" for action in ACTIONS)
+    yield f"{'':14}" + "".join(f"{action:>20}" for action in ACTIONS)
     for kind in KINDS:
         row = (" / ".join(str(tally.cells[action, kind, transport.value]) for transport in Transport) for action in ACTIONS)
-        yield f"{kind:14}" + "".join(f"{cell:>22}" for cell in row)
+        yield f"{kind:14}" + "".join(f"{cell:>20}" for cell in row)
 
 
 def outcomes(tally: Tally) -> Iterator[str]:

@@ -70,6 +70,10 @@ WRITTEN_VALUES = ("1", "a", "", "one,two", "%REQ(x-a)%", "100%", "é", "set by r
 TEMPLATES = ("Bearer {{ .Token }}", "{{ .Token }}", "key-{{.Token}}-%end", "{{ .Token }}{{ .Token }}")
 SECRETS: Mapping[str, str] = {"good": "s3cr3t-A", "odd": "p%41 q,é", "other": "sk-B"}
 MISSING = "missing"
+ISSUED: Mapping[str, Mapping[str, str]] = {"vault": {"apiKey": "issued-A"}, "strange": {"apiKey": "p%41 q,\xe9"}}
+"""By provider."""
+FAILING = "failing"
+"""A provider that never issues anything."""
 BODIES = (None, None, "no", "", "é 100% %REQ(x-a)%", '{"json": true}')
 
 TOOLS = ("read_file", "write_file", "délete", "a b", "Read_File")

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from extproc.edge.messages import Reader, Unreadable, write
-from extproc.events import Answer, Event, Headers
+from extproc.events import Answer, Event, Headers, Response
 from extproc.identity import Peer
-from extproc.stream import Machine, Resolved, Wanting
+from extproc.stream import Machine, Resolved, Wanting, passed
 from policy.program import Rule
 
 Issued = Mapping[str, Mapping[str, str] | None]
@@ -55,6 +55,11 @@ async def drive(messages: AsyncIterator[bytes], peer: Peer, desk: Desk) -> Async
         with counted(desk):
             async for data in messages:
                 event = reader.read(data)
+                if machine is None and isinstance(event, Response):
+                    # Envoy answered by itself before its filter was asked: nothing was sent anywhere.
+                    for answer in passed(event):
+                        yield write(answer)
+                    continue
                 if machine is None:
                     began = desk.clock()
                     admitted = desk.admit(first(event), peer)
