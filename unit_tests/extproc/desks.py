@@ -42,7 +42,7 @@ class Desk(FrontDesk):
     def __init__(
         self, sources=None, *, provider=None, identity=(IdentitySource.ATTRIBUTES,), allow_unknown=False, overrides=False, told=()
     ):
-        self.registry = CollectorRegistry()
+        self.registry, self.allow_unknown = CollectorRegistry(), allow_unknown
         self.outcomes, self.failures, self.unattributed = [], [], []
         admission = Admission(
             sources=identity,
