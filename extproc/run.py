@@ -22,11 +22,11 @@ from daemon.health import Checks, Health
 from daemon.health_server import HealthServer
 from daemon.heartbeat import Heartbeat
 from extproc.admission import Admission, IdentitySource
+from extproc.announcing import announce
 from extproc.audit.log import AuditLog, refused
 from extproc.audit.metrics import AuditMetrics
 from extproc.audit.opening import open_dispatcher
 from extproc.desk import FrontDesk, Tell, TurnedAway
-from extproc.edge.grpcio_server import HealthServer as GrpcHealth
 from extproc.edge.listening import TRANSPORTS, Listening, Place, Secured
 from extproc.feed import Swap
 from extproc.feed.cluster import ClusterFeed
@@ -52,21 +52,46 @@ log = logging.getLogger(__name__)
 
 Service = Callable[[], Awaitable[object]]
 NAME = "groyne-ext-proc"
-LOOK_EVERY = 0.05
+GRACE = 1.0
+"""Seconds that who drains has at least."""
 
 
 def utc_now() -> datetime:
     return datetime.now(UTC)  # noqa: TID251 - the process's one clock on the wall
 
 
-async def run(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> None:
-    """Until SIGTERM or SIGINT. Raises ValueError (also `TlsError`) and OSError where it cannot begin."""
-    stop = asyncio.Event()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What says how the process is. May be asked by any thread."""
+
+    checks: Checks
+    health: Health
+    registry: CollectorRegistry
+    version: Callable[[], str]
+    """Of the manifests that it decides by."""
+
+
+async def run(
+    settings: Settings,
+    *,
+    now: Callable[[], datetime] = utc_now,
+    stop: asyncio.Event | None = None,
+    told: Callable[[Parts], None] | None = None,
+) -> None:
+    """Until `stop`, SIGTERM or SIGINT. `told`: who says to others how this process is, which else has ports of its own for that.
+
+    Raises ValueError (also `TlsError`) and OSError where it cannot begin.
+    """
+    stopped = stop or asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with AsyncExitStack() as stack:
         process = await Process.build(settings, stack, now)
-        await process.serve(stop)
+        if told:
+            told(process.parts)
+        else:
+            process.open_ports(stack)
+        await process.serve(stopped)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +113,11 @@ class Process:
         self.tls_metrics = TlsMetrics(self.registry)
         self.checks = Checks()
         self.services: dict[str, Service] = {}
-        self.drains: list[Service] = []
+        self.drains: list[Callable[[float], Awaitable[object]]] = []
+        heartbeat = Heartbeat(clock=time.monotonic, late=self.metrics.lag)
+        self.services["heartbeat"] = heartbeat.run
+        health = Health(checks=self.checks, heartbeat=heartbeat, registry=self.registry)
+        self.parts = Parts(checks=self.checks, health=health, registry=self.registry, version=self.version)
 
     @classmethod
     async def build(cls, settings: Settings, stack: AsyncExitStack, now: Callable[[], datetime]) -> "Process":
@@ -106,14 +135,13 @@ class Process:
             secured=secured,
         )
         process.listening = TRANSPORTS[settings.transport](process.desk, place)
-        process._health(stack)
         return process
 
     desk: FrontDesk
     listening: Listening
 
     async def serve(self, stop: asyncio.Event) -> None:
-        async with running(self.services | {"server": self.listening.run, "ready": self._announce}):
+        async with running(self.services | {"server": self.listening.run}):
             await self.listening.started()
             log.info("listening", extra={"address": self.settings.listen, "transport": self.settings.transport})
             await stop.wait()
@@ -121,14 +149,28 @@ class Process:
             self.checks.add("draining", lambda: "the process is ending")
             self.listening.stop()
             await self._drained()
-            for drain in self.drains:
-                await drain()
 
     async def _drained(self) -> None:
-        """Streams that are open end, or have had their time."""
+        """Streams that are open and events that wait end, or have had their time."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self.settings.drain
         with suppress(TimeoutError):
-            async with asyncio.timeout(self.settings.drain + 1.0):
+            async with asyncio.timeout_at(until + GRACE):
                 await self.listening.ended()
+        for drain in self.drains:
+            await drain(max(GRACE, until - loop.time()))
+
+    def version(self) -> str:
+        return self.desk.snapshot.sources.version if self.desk.snapshot else ""
+
+    def open_ports(self, stack: AsyncExitStack) -> None:
+        settings = self.settings
+        if settings.health_port:
+            server = HealthServer(host=settings.health_host, port=settings.health_port, respond=self.parts.health.answer)
+            server.start()
+            stack.callback(server.stop)
+        if settings.grpc_health:
+            self.services["ready"] = lambda: announce(settings.grpc_health, self.checks, self.version)
 
     def _desk(self, provider: CachedProvider | None, audit: "Audit") -> FrontDesk:
         settings = self.settings
@@ -148,11 +190,11 @@ class Process:
         opened = open_dispatcher(observer, capacity=settings.audit_queue, loopback=settings.audit_loopback)
         dispatcher = await stack.enter_async_context(opened)
         self.services["audit"] = dispatcher.run
-        self.drains.append(lambda: dispatcher.drain(settings.drain))
+        self.drains.append(dispatcher.drain)
         if not settings.audit_log:
             return Audit(told=(dispatcher.tell,))
         written = AuditLog(sys.stdout, observer, clock=self.now)
-        self.drains.append(lambda: written.close(settings.drain))
+        self.drains.append(written.close)
         return Audit(
             told=(dispatcher.tell, written.tell),
             turned_away=lambda headers, answer: written.write(refused(headers, reason=answer.reason, status=answer.status)),
@@ -203,30 +245,6 @@ class Process:
         self.checks.add(name, keeper.not_ready)
         self.services[name] = keeper.run
         return keeper
-
-    def _health(self, stack: AsyncExitStack) -> None:
-        settings = self.settings
-        heartbeat = Heartbeat(clock=time.monotonic, late=self.metrics.lag)
-        self.services["heartbeat"] = heartbeat.run
-        if settings.health_port:
-            health = Health(checks=self.checks, heartbeat=heartbeat, registry=self.registry)
-            server = HealthServer(host=settings.health_host, port=settings.health_port, respond=health.answer)
-            server.start()
-            stack.callback(server.stop)
-
-    async def _announce(self) -> None:
-        """Tells gRPC's health service what the checks say."""
-        if not self.settings.grpc_health:
-            return
-        server = GrpcHealth(bind=self.settings.grpc_health)
-        await server.start()
-        try:
-            while True:
-                await server.ready(ready=not any(finding.reason for finding in self.checks.findings()))
-                await server.decides_by(self.desk.snapshot.sources.version if self.desk.snapshot else "")
-                await asyncio.sleep(LOOK_EVERY)
-        finally:
-            await server.stop()
 
 
 async def feed(settings: Settings, swap: Swap, registry: CollectorRegistry, stack: AsyncExitStack) -> Service:

@@ -65,7 +65,8 @@ class Settings(Model):
     )
     workers: int = Field(
         1,
-        description="Processes that share the port. Each has a snapshot of its own, and can use one processor.",
+        description="Processes that share the port. Each has a snapshot of its own, and can use one processor. With more than one there are"
+        " two processes besides: one that looks after them, and one that waits to take the place of who dies.",
         json_schema_extra=of("NUMBER"),
         ge=1,
         le=64,
@@ -154,8 +155,8 @@ class Settings(Model):
             raise together("tls_cert", "tls_clients", "who may speak is said by ids of certificates: give both, or neither")
         if IdentitySource.METADATA in self.identity and not self.listen.startswith("unix:"):
             raise together("identity", "listen", "metadata is whatever a client says: it counts only on a socket (unix:PATH)")
-        if self.workers > 1 and self.listen.startswith("unix:"):
-            raise together("workers", "listen", "a socket in the file system has one process: give a HOST:PORT, or one worker")
+        if self.workers > 1 and (self.listen.startswith("unix:") or self.listen.endswith(":0")):
+            raise together("workers", "listen", "what is shared is one port: give a HOST:PORT, or one worker")
         if (self.provider_cert is None) != (self.provider_key is None):
             raise together("provider_cert", "provider_key", "a certificate and its key go together: give both, or neither")
         return self

@@ -7,11 +7,13 @@ its connections are told to go, streams that are open come to their end. Who a c
 import asyncio
 import logging
 import socket
+from functools import partial
 from typing import Any
 
 from h2corn import Config, Server
 
 from extproc.edge.asgi import Application
+from kube.tasks import First
 from mtls.keeper import Keeper
 
 STREAMS = 10_000
@@ -30,6 +32,7 @@ class H2cornServer:
         self._keeper = keeper
         self._shared = shared or keeper is not None
         self._servers: list[Server] = []
+        self._first = First()
         self._exchanged = asyncio.Event()
         self._stopped = asyncio.Event()
         self._up, self._ended = asyncio.Event(), asyncio.Event()
@@ -38,16 +41,17 @@ class H2cornServer:
 
     async def run(self) -> None:
         """Until `stop`; then what is in hand is ended. Raises OSError or ValueError where the first server cannot begin."""
-        async with asyncio.TaskGroup() as group:
-            await self._begin(group)
-            self._up.set()
-            while not self._stopped.is_set():
-                await self._either(group)
-                if self._exchanged.is_set():
-                    self._exchanged.clear()
-                    await self._replace(group)
-            for server in self._servers:
-                server.shutdown()
+        with self._first.alone():
+            async with asyncio.TaskGroup() as group:
+                await self._begin(group)
+                self._up.set()
+                while not self._stopped.is_set():
+                    await self._either(group)
+                    if self._exchanged.is_set():
+                        self._exchanged.clear()
+                        await self._replace(group)
+                for server in self._servers:
+                    server.shutdown()
         self._ended.set()
 
     async def started(self) -> None:
@@ -71,7 +75,7 @@ class H2cornServer:
 
     async def _begin(self, group: asyncio.TaskGroup) -> None:
         server = Server(self._application, self._config())
-        group.create_task(self._serve(server), name="h2corn")
+        group.create_task(self._first.watch("h2corn", partial(self._serve, server)), name="h2corn")
         await server.wait_started()
         self._servers.append(server)
 
