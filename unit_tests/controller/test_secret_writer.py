@@ -75,6 +75,30 @@ def test_a_change_replaces_all_of_the_content_and_says_when():
     played(story)
 
 
+def test_of_what_changes_only_that_is_sent():
+    """The bundle alone is a quarter of a megabyte, and seldom another."""
+
+    async def story(desk):
+        await desk.bring(wanted(bundle="x" * 10_000, gone="y", edited="1"))
+        await desk.bring(wanted(bundle="x" * 10_000, edited="2", new="z"))
+        assert desk.live["data"] == wanted(bundle="x" * 10_000, edited="2", new="z").manifest(reveal=True)["data"]
+        patched = desk.server.writes()[-1]
+        assert patched.verb == "patch"
+        assert len(json.dumps(patched.body)) < 2000
+
+    played(story)
+
+
+def test_a_secret_without_content_gets_all_of_it():
+    async def story(desk):
+        await desk.bring(wanted(a="1"))
+        await desk.writer.client.merge_patch(SECRETS, KEY, {"data": None})
+        await desk.bring(wanted(a="1", b="2"))
+        assert desk.live["data"] == {"a": "MQ==", "b": "Mg=="}
+
+    played(story)
+
+
 def test_what_others_put_beside_it_stays():
     async def story(desk):
         await desk.bring(wanted(a="1"))

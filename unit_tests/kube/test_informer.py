@@ -151,6 +151,12 @@ def test_an_empty_world_is_synced_too() -> None:
     assert informed(listed(10), watched()).has_synced
 
 
+def test_it_is_behind_a_version_that_it_has_not_heard_of_and_not_behind_one_that_went_by() -> None:
+    """Versions of other objects count too: all of a server's are in one order."""
+    informer = informed(listed(10, A, B), watched(event("ADDED", config_map("c", 11))))
+    assert [informer.behind(version) for version in ("5", "10", "11", "12", "no-number")] == [False, False, False, True, False]
+
+
 def test_the_store_is_indexed() -> None:
     informer = informed(
         listed(10, config_map("a", 5, v="x"), config_map("b", 6, v="y")), watched(event("MODIFIED", config_map("b", 11, v="x")))
