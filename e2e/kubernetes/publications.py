@@ -4,6 +4,7 @@ In comes a directory, ours beside this file or a checkout of somebody else's, ou
 a template of one, is passed over.
 """
 
+import copy
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -52,6 +53,13 @@ def crds(root: Path) -> dict[str, Raw]:
                 if not known or len(known["spec"]["versions"]) < len(spec["versions"]):
                     found[kind] = each
     return found
+
+
+def in_both_versions(definition: Raw) -> Raw:
+    """Of SandboxTemplate: ours knows the present version alone. The one before has a field less, and means the same."""
+    older = copy.deepcopy(definition["spec"]["versions"][0]) | {"name": "v1alpha1", "storage": False}
+    del older["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["volumeClaimTemplatesPolicy"]
+    return definition | {"spec": definition["spec"] | {"versions": [*definition["spec"]["versions"], older]}}
 
 
 def ours(document: Raw) -> bool:

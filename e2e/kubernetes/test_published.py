@@ -53,6 +53,8 @@ def definitions(*places: Path) -> dict[str, Raw]:
     found: dict[str, Raw] = {}
     for place in places:
         found |= publications.crds(place)
+    if len(found["SandboxTemplate"]["spec"]["versions"]) == 1:
+        found["SandboxTemplate"] = publications.in_both_versions(found["SandboxTemplate"])
     for each in found.values():
         each["spec"].pop("conversion", None)
         each["metadata"] = {"name": each["metadata"]["name"], "annotations": {"api-approved.kubernetes.io": "unapproved, a test"}}

@@ -1,6 +1,6 @@
 """SandboxTemplates in whatever version their owner serves them, through an upgrade, with the controller running all the while.
 
-The definition is cut down from the owner's: both versions mean the same there, so that no webhook has to convert.
+In the definition both versions mean the same, so that no webhook has to convert.
 """
 
 from pathlib import Path
@@ -23,10 +23,10 @@ GROUP = "extensions.agents.x-k8s.io"
 
 def definition(*served: str) -> dict[str, Any]:
     """The first one is stored."""
-    found = publications.crds(ROOT / "kustomize" / "components" / "template-crds")["SandboxTemplate"]
+    found = publications.in_both_versions(publications.crds(ROOT / "kustomize")["SandboxTemplate"])
     versions = {each["name"]: each for each in found["spec"]["versions"]}
     kept = [{**versions[name], "served": True, "storage": name == served[0]} for name in served]
-    spec = {**{name: value for name, value in found["spec"].items() if name != "conversion"}, "versions": kept}
+    spec = found["spec"] | {"versions": kept}
     return {**{name: found[name] for name in ("apiVersion", "kind")}, "metadata": {"name": found["metadata"]["name"]}, "spec": spec}
 
 

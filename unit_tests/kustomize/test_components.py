@@ -4,7 +4,6 @@ import json
 import os
 
 import pytest
-from ruamel.yaml import YAML
 
 from controller.settings import Settings
 from crds.schema import files
@@ -74,18 +73,11 @@ def test_the_profiles_definitions_are_the_generated_ones():
     assert found == generated | {"sandboxtemplates"}
 
 
-def test_the_templates_definition_is_its_owners_but_for_the_version_that_needs_its_owners_webhook():
-    path = ROOT / "components" / "template-crds" / f"{TEMPLATE_CRD.split('.', 1)[1]}_sandboxtemplates.yaml"
-    text = path.read_text()
-    assert "kubernetes-sigs/agent-sandbox" in text.splitlines()[0]
-    assert "Apache License 2.0" in text.splitlines()[1]
-    owners = YAML(typ="safe").load(text)
-    ours = overlay("default").one("CustomResourceDefinition", TEMPLATE_CRD)
-    assert [version["name"] for version in ours["spec"]["versions"]] == ["v1beta1"]
-    assert owners["spec"].pop("conversion")["strategy"] == "Webhook"
-    assert [version["name"] for version in owners["spec"]["versions"]] == ["v1beta1", "v1alpha1"]
-    del owners["spec"]["versions"][1]
-    assert ours == owners
+def test_the_templates_definition_serves_one_version_that_nobody_has_to_convert():
+    found = overlay("default").one("CustomResourceDefinition", TEMPLATE_CRD)
+    assert "conversion" not in found["spec"]
+    assert [version["name"] for version in found["spec"]["versions"]] == ["v1beta1"]
+    assert found["spec"]["names"]["shortNames"] == ["sandboxtemplate"]
 
 
 def test_what_is_applied_fits_into_the_annotation_in_which_kubectl_remembers_it():
