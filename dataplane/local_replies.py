@@ -19,12 +19,12 @@ REPLIES = (
     ("response.code_details == 'lua_response' && response.code == 421", 421, "HostMismatch"),
     ("response.code_details == 'upgrade_failed'", 403, "UpgradeRefused"),
     ("response.code_details == 'request_header_timeout'", 408, "RequestTimeout"),
-    ("response.code == 431 || response.code_details.contains('too_large')", None, "RequestTooLarge"),
+    (f"(response.code == 431 && {ENVOYS}) || response.code_details.contains('too_large')", None, "RequestTooLarge"),
     (f"(response.code in [400, 404, 426, 501]) && {ENVOYS}", None, MALFORMED),
 )
 NO_DECISION = (
     "response.code_details.startsWith('ext_proc_error') || response.code_details.startsWith('rbac_access_denied')"
-    " || response.code_details.startsWith('header_mutation_')"
+    " || response.code_details.startsWith('header_mutation_') || response.code_details == 'spurious_message'"
 )
 """ext-proc failed, was too slow, ended its stream without an answer, or answered what it may not."""
 

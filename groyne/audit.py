@@ -200,6 +200,7 @@ FAILURES = (
     ("ext_proc_error", "ExtProcUnavailable"),
     ("rbac_access_denied", "ExtProcUnavailable"),
     ("header_mutation_", "ExtProcUnavailable"),
+    ("spurious_message", "ExtProcUnavailable"),
     ("request_payload_too_large", "RequestTooLarge"),
     ("dns_resolution_failure", "AddressRefused"),
     ("failed_to_inject_credential", "CredentialUnavailable"),

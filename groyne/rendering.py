@@ -70,8 +70,9 @@ def key_of(template: SandboxTemplate) -> Key:
 
 def manifests(output: TemplateOutput, *, reveal: bool) -> Iterator[Manifest]:
     yield from output.policies
-    if output.secret is not None:
-        yield shown(output.secret, reveal=reveal)
+    for secret in (output.secret, output.ca):
+        if secret is not None:
+            yield shown(secret, reveal=reveal)
 
 
 def shown(secret: UnifiedSecret, *, reveal: bool) -> Manifest:

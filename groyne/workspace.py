@@ -14,6 +14,7 @@ from crds import Problem, SandboxTemplate
 from dataplane.compile import make_plan
 from groyne.credentials import Credentials, Values, resolve_credentials
 from groyne.limit_problems import limit_problems
+from manifests.last_good import still_there, with_unreadable
 from manifests.load import DEFAULT_NAMESPACE, Manifests, Progress, load
 from manifests.located import LocatedProblem
 from policy.compile import compile_program
@@ -131,27 +132,6 @@ def nothing_holds(workspace: Workspace, who: Who) -> str:
         return ""
     whose = f"SandboxTemplate {who.template}" if who.template else f"labels {who.labels_text or 'none'} in namespace {who.namespace}"
     return f"no profile here applies to {whose}, so everything passes: choose with --template, --labels and --namespace"
-
-
-def still_there(manifests: Manifests, last_good: Mapping[ProfileRef, Profile]) -> dict[ProfileRef, Profile]:
-    """Last good versions of profiles that were not deleted: those still named, and all while something here cannot be told what it is."""
-    named = {(located.kind, located.namespace, located.name) for located in manifests.problems}
-    named |= {(loaded.kind, loaded.namespace, loaded.name) for loaded in manifests.profiles.values()}
-    unreadable = any(
-        located.problem.fatal and (not located.kind or not located.name or located.problem.reason == "UnknownKind")
-        for located in manifests.problems
-    )
-    return {ref: profile for ref, profile in last_good.items() if unreadable or (ref.kind, ref.namespace, ref.name) in named}
-
-
-def with_unreadable(program: Program, manifests: Manifests, kept: Mapping[ProfileRef, Profile]) -> Program:
-    """Adds last good versions of profiles whose manifest did not even parse, so that the compiler never saw them."""
-    present = {profile.ref for profile in program.profiles}
-    seen = {(loaded.kind, loaded.namespace, loaded.name) for loaded in manifests.profiles.values()}
-    missing = [p for ref, p in kept.items() if ref not in present and (ref.kind, ref.namespace, ref.name) not in seen]
-    if not missing:
-        return program
-    return Program(profiles=tuple(sorted((*program.profiles, *missing), key=lambda profile: profile.order)))
 
 
 def profile_problems(manifests: Manifests, problems: Mapping[ProfileRef, tuple[Problem, ...]]) -> list[LocatedProblem]:

@@ -133,7 +133,7 @@ def bypass(random: Random) -> Manifest:
 def block(random: Random) -> Manifest:
     found: Manifest = {}
     if random.random() < 0.6:
-        found["statusCode"] = random.choice((200, 204, 302, 304, 403, 404, 429, 451, 503, 599))
+        found["statusCode"] = random.choice((200, 204, 302, 304, 400, 403, 404, 429, 431, 451, 503, 599))
     body = random.choice(words.BODIES)
     if body is not None and found.get("statusCode") not in {204, 304}:
         found["body"] = body
