@@ -1,8 +1,8 @@
 """A directory or file of manifests as the source of snapshots: for `groyne run`, and for a gateway without a cluster.
 
-It is read as `groyne check` reads it. When it changes it is read again; a file that cannot be read, as in the middle of being
-written, leaves the snapshot as it is and is tried again with the next change. A snapshot of one file says which of the files
-that stood there it is: whoever replaces it by rename can wait until it is in force.
+It is read as `groyne check` reads it, and again when it changes. A profile that does not compile any more, or whose file cannot be
+read, as in the middle of being written, stays in force as it was; one that is gone is gone. A snapshot of one file says which of
+the files that stood there it is: whoever replaces it by rename can wait until it is in force.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from watchfiles import awatch
 
 from extproc.feed import Swap
 from extproc.snapshot import SecretData, Snapshot, Sources
+from manifests.last_good import still_there, with_unreadable
 from manifests.load import Manifests, load
 from policy.compile import CompileResult, compile_program
 from policy.program import Engine, Profile, ProfileRef
@@ -64,12 +65,20 @@ class ManifestFeed:
             log.warning("there are no manifests: what was read last stays in force", extra={"path": str(self._path)})
             return
         compiled, snapshot = await asyncio.to_thread(build, manifests, self._last_good, version)
-        self._last_good = compiled.in_force
-        for ref, problems in compiled.problems.items():
-            for problem in problems:
-                log.warning("a profile has a problem", extra={"profile": str(ref), "reason": problem.reason, "field": problem.field})
+        profiles = snapshot.sources.program.profiles
+        self._last_good = {profile.ref: profile for profile in profiles}
+        warn(manifests, compiled)
         self._swap(snapshot)
-        log.info("read the manifests", extra={"path": str(self._path), "profiles": len(compiled.program.profiles)})
+        log.info("read the manifests", extra={"path": str(self._path), "profiles": len(profiles)})
+
+
+def warn(manifests: Manifests, compiled: CompileResult) -> None:
+    for located in manifests.problems:
+        if located.problem.fatal:
+            log.warning("a manifest has a problem", extra={"file": located.file, "line": located.line, "reason": located.problem.reason})
+    for ref, problems in compiled.problems.items():
+        for problem in problems:
+            log.warning("a profile has a problem", extra={"profile": str(ref), "reason": problem.reason, "field": problem.field})
 
 
 def read(path: Path) -> tuple[str, Manifests]:
@@ -91,9 +100,10 @@ def version_of(path: Path) -> str:
 
 
 def build(manifests: Manifests, last_good: Mapping[ProfileRef, Profile], version: str = "") -> tuple[CompileResult, Snapshot]:
-    compiled = compile_program([loaded.object for loaded in manifests.profiles.values()], last_good=last_good, engines=ENGINES)
+    kept = still_there(manifests, last_good)
+    compiled = compile_program([loaded.object for loaded in manifests.profiles.values()], last_good=kept, engines=ENGINES)
     sources = Sources(
-        program=compiled.program,
+        program=with_unreadable(compiled.program, manifests, kept),
         secrets={
             name: SecretData(data=loaded.object.values, annotations=loaded.object.metadata.annotations)
             for name, loaded in manifests.secrets.items()
