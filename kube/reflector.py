@@ -209,7 +209,7 @@ class Reflector:
         return await self._client.list_page(self.resource, namespace=self._namespace, limit=1, metadata_only=True)
 
     async def _watch(self) -> None:
-        if self._age.unreached and not await self._age.look(self._first_item, self.resource_version):
+        if self._age.uncertain and not await self._age.look(self._first_item, self.resource_version):
             self._must_list = True
             return
         self._count(watches=1)

@@ -132,15 +132,15 @@ def test_a_version_that_the_server_has_not_reached_is_forgotten(where: Any) -> N
 def test_after_a_time_without_any_answer_a_look_says_whether_the_server_is_as_old_as_it_was() -> None:
     """A watch that begins in its future would be silent for ever."""
     followed = Followed(listed(10, A), Unavailable("no"), Unavailable("no"), listed(10), watched(event("ADDED", config_map("c", 11))))
-    assert followed.asked == ["list", "watch 10", "list limit=1", "list limit=1", "watch 10"]
+    assert followed.asked == ["list", "watch 10", "watch 10", "list limit=1", "watch 10"]
     assert followed.sink.told == ["= a", "+ c"]
 
 
 def test_a_store_that_was_restored_while_nobody_was_there_is_listed_at_once() -> None:
-    followed = Followed(listed(10, A), Unavailable("no"), listed(7), listed(7, B), watched())
-    assert followed.asked == ["list", "watch 10", "list limit=1", "list", "watch 7"]
+    followed = Followed(listed(10, A), watched(then=Unavailable("cut")), refusal(503), listed(7), listed(7, B), watched())
+    assert followed.asked == ["list", "watch 10", "watch 10", "list limit=1", "list", "watch 7"]
     assert followed.sink.told == ["= a", "= b"]
-    assert followed.script.times[-1] <= 2
+    assert followed.script.times[-1] <= 5
 
 
 def test_one_list_from_before_what_was_seen_is_not_believed() -> None:
@@ -229,7 +229,7 @@ def test_watches_that_all_fail_for_a_minute_are_followed_by_a_list() -> None:
 
 def test_an_event_in_between_is_progress_and_puts_the_list_off() -> None:
     steps = [watched(event("ADDED", config_map("c", 11 + number)), then=Unavailable("cut")) for number in range(30)]
-    assert Followed(listed(10), *steps).asked.count("list") == 1
+    assert Followed(listed(10), *steps, settings=ReflectorSettings(longest_pause=1.5)).asked.count("list") == 1
 
 
 def test_a_server_that_ends_every_watch_at_once_is_not_asked_in_a_hot_loop() -> None:
@@ -238,7 +238,7 @@ def test_a_server_that_ends_every_watch_at_once_is_not_asked_in_a_hot_loop() -> 
 
 
 def test_pauses_begin_anew_after_two_healthy_minutes() -> None:
-    steps = (*[refusal(500)] * 4, watched(bookmark(11), then=121), refusal(500), watched())
+    steps = (*[refusal(500)] * 4, listed(10), watched(bookmark(11), then=121), refusal(500), watched())
     followed = Followed(listed(10), *steps, random=lambda: 0.0)
     assert followed.pauses[1:5] == [0.8, 1.6, 3.2, 6.4]
     assert followed.pauses[-1] == 0.8
