@@ -15,6 +15,7 @@ from controller.caches import Caches, secrets_of
 from controller.cluster_view import ClusterView
 from controller.contests import Contests
 from controller.dispatch import Dispatch, SecretUsers
+from controller.ext_proc import ExtProcPlace, engines
 from controller.ledger import Ledger
 from controller.nudger import Nudger, Rate
 from controller.order import OrderReconciler
@@ -70,7 +71,7 @@ class Assembly:
 
     def __init__(self, settings: Settings, around: Surroundings, group: asyncio.TaskGroup, now: Callable[[], datetime]) -> None:
         self._settings, self._around, self._group, self._now = settings, around, group, now
-        self._state = State()
+        self._state = State(profiles=ProfileBook(engines=engines(settings)))
         self._templates: WorkQueue[Key] = around.queue("sandboxtemplate")
         self._profiles: WorkQueue[ProfileRef] = around.queue("securityprofile")
         self._orders: WorkQueue[str] = around.queue("order")
@@ -78,11 +79,13 @@ class Assembly:
         self._caches = Caches.make(around.client, settings)
         self._opted_in = OptedIn(group=group, make=self._secrets_informer, changed=self._access_changed)
         self._secrets = SecretReader(around.client, self._opted_in.informer)
+        self._ext_proc = ExtProcPlace(settings=settings, changed=self._surroundings_changed)
         self._cluster = ClusterView(
             settings=settings,
             service_cidrs=self._caches.service_cidrs.store.list,
             nodes=self._caches.nodes.store.list,
             kubernetes_service=lambda: self._state.service,
+            ext_proc=self._ext_proc,
         )
         self._state.pace = Pace(self._contests())
         self._dispatch = self._make_dispatch()
@@ -93,19 +96,20 @@ class Assembly:
     def ready(self) -> str | None:
         """Why not, or None."""
         lacking = self._caches.lacking()
-        return f"not synced: {', '.join(lacking)}" if lacking else None
+        return f"not synced: {', '.join(lacking)}" if lacking else self._ext_proc.lacking
 
     def start(self) -> None:
         self._listen()
         for name, informer in self._caches.all():
             self._group.create_task(informer.run(), name=f"informer {name}")
+        self._group.create_task(self._ext_proc.run(), name="ext-proc's address")
         self._around.checks.add("informers", lambda: self.ready)
         if self._settings.opt_in == "all" or self._settings.namespace:
             self._opted_in.add(self._settings.namespace or EVERYWHERE)
 
     async def synced(self) -> None:
         """Until every cache is filled, and the books with them."""
-        while self._caches.lacking() or self._opted_in.pending:  # noqa: ASYNC110 — many caches, and namespaces come while we wait
+        while self._caches.lacking() or self._opted_in.pending or self._ext_proc.lacking:  # noqa: ASYNC110 — many caches, and namespaces come while we wait
             await asyncio.sleep(POLL)
         while not await self._read_service():  # noqa: ASYNC110 — the API server is asked, nobody tells
             await asyncio.sleep(AGAIN)
@@ -266,6 +270,9 @@ class Assembly:
         self._dispatch.namespace(namespace)
 
     def _cluster_changed(self, _old: Raw | None, _new: Raw | None) -> None:
+        self._surroundings_changed()
+
+    def _surroundings_changed(self) -> None:
         if self._state.working and self._cluster.refresh():
             self._dispatch.everything()
 

@@ -9,6 +9,7 @@ from controller.compile.families import cluster_families
 from controller.compile.groyne_policy import Endpoint
 from controller.compile.ranges import cluster_ranges
 from controller.compile.template import Cluster
+from controller.ext_proc import ExtProcPlace
 from controller.settings import Settings
 from dataplane.redirect import Families
 from dataplane.sidecar import SidecarOptions
@@ -25,6 +26,7 @@ class ClusterView:
     service_cidrs: Objects
     nodes: Objects
     kubernetes_service: Callable[[], Raw | None]
+    ext_proc: ExtProcPlace
     _known: Cluster | None = field(default=None)
 
     def __call__(self) -> Cluster:
@@ -43,10 +45,17 @@ class ClusterView:
     def _read(self) -> Cluster:
         cidrs, nodes = list(self.service_cidrs()), list(self.nodes())
         families = cluster_families(cidrs, nodes, self.kubernetes_service(), OVERRIDES.get(self.settings.families))
-        options = SidecarOptions(port=self.settings.sidecar_port, allowed=texts(self.settings.allowed_private))
+        options = SidecarOptions(
+            port=self.settings.sidecar_port,
+            allowed=texts(self.settings.allowed_private),
+            families=families,
+            external=self.ext_proc.external(families),
+        )
         ranges = cluster_ranges(cidrs, nodes, texts(self.settings.excluded_ranges))
         ext_proc = Endpoint(namespace=self.settings.pod_namespace)
-        return Cluster(extra_excluded=ranges, sidecar=replace(options, families=families), ext_proc=ext_proc)
+        if self.ext_proc.host:
+            ext_proc = replace(ext_proc, port=self.ext_proc.port)
+        return Cluster(extra_excluded=ranges, sidecar=options, ext_proc=ext_proc)
 
 
 def texts(ranges: Iterable[object]) -> tuple[str, ...]:

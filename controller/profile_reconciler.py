@@ -20,7 +20,7 @@ from kube.client import Client
 from kube.objects import Key, Raw
 from kube.reconcile import Result
 from kube.store import Store
-from policy.program import ProfileRef
+from policy.program import Engine, ProfileRef
 
 Told = Callable[[Raw, str, str, str], None]
 
@@ -89,6 +89,7 @@ class ProfileReconciler:
         return ProfileFacts(
             generation=entry.generation,
             rules=entry.rules,
+            asked=asked(entry),
             problems=(*entry.problems, *self.warnings.of(entry.ref)),
             unresolved=tuple(unresolved),
             last_good_in_force=entry.last_good_in_force and bool(done),
@@ -114,6 +115,12 @@ class ProfileReconciler:
                 self.tell(raw, "Warning", str(reason), str(condition.get("message")))
             elif kind == "Programmed" and status == "True":
                 self.tell(raw, "Normal", "Programmed", str(condition.get("message")))
+
+
+def asked(entry: Entry) -> tuple[str, ...]:
+    """The names of the rules that are ext-proc's to carry out."""
+    profile = in_force(entry)
+    return tuple(rule.name for rule in profile.rules if rule.engine is Engine.EXTPROC) if profile else ()
 
 
 def same(wanted: Raw, there: object) -> bool:

@@ -9,7 +9,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from daemon.settings import LABEL, NAME, SUBDOMAIN, Model, OptionalPath, Port, Ranges, Seconds, of, together
+from controller.settings_values import Id, Pairs
+from daemon.settings import ENDPOINT, LABEL, NAME, SUBDOMAIN, Model, OptionalPath, Port, Ranges, Seconds, of, together
+from dataplane.external_settings import ExternalSettings, read_settings
 
 
 class Settings(Model):
@@ -184,6 +186,31 @@ class Settings(Model):
         json_schema_extra=of("NUMBER"),
     )
 
+    ext_proc_address: str = Field(
+        "",
+        description="Where ext-proc is: HOST:PORT of its Service. The controller looks a name up, because sandboxes cannot; its pods"
+        " listen on the same port, in the controller's namespace. Without one, profiles that need ext-proc are not accepted.",
+        json_schema_extra=of("HOST:PORT"),
+        pattern=ENDPOINT,
+        max_length=260,
+    )
+    ext_proc_id: Id = Field(
+        "",
+        description="The SPIFFE id that ext-proc's certificate must have: sidecars talk to nobody else. Needed with ext-proc-address.",
+        json_schema_extra=of("ID"),
+    )
+    ext_proc_filter: Pairs = Field(
+        (),
+        description="How Envoy treats ext-proc, as `NAME=VALUE;NAME=VALUE`, or as a mapping in the file: messageTimeout, failOpen,"
+        " statusOnError, shadowMode, allowModeOverride, body, renewOnUnauthorized, attributes, accessibleNamespaces,"
+        " writableNamespaces (docs/ext-proc.md).",
+        json_schema_extra=of("NAME=VALUE;…", default="none"),
+    )
+
+    @property
+    def ext_proc_settings(self) -> ExternalSettings:
+        return read_settings(dict(self.ext_proc_filter))[0]
+
     @model_validator(mode="after")
     def fit_together(self) -> "Settings":
         self.in_order("lease_retry", "lease_renew_deadline", "one failed renewal must leave time for another")
@@ -191,4 +218,6 @@ class Settings(Model):
         self.in_order("call_deadline", "reconcile_timeout", "a turn consists of calls")
         if (self.metrics_cert is None) != (self.metrics_key is None):
             raise together("metrics_cert", "metrics_key", "a certificate and its key go together: give both, or neither")
+        if bool(self.ext_proc_address) != bool(self.ext_proc_id):
+            raise together("ext_proc_address", "ext_proc_id", "who answers there is known by its id: give both, or neither")
         return self

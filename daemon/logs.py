@@ -25,7 +25,9 @@ from daemon.redaction import clean, fields
 from kube.errors import ApiError
 from kube.outcome import Redacted, redacted
 
-QUIET = ("asyncio", "httpx", "httpcore", "httpx_ws", "h11", "h2", "hpack", "anyio", "kr8s", "rustls", "urllib3", "markdown_it", "watchfiles")
+QUIET = (
+    "asyncio", "httpx", "httpcore", "httpx_ws", "h11", "h2", "hpack", "anyio", "kr8s", "rustls", "urllib3", "markdown_it", "watchfiles",
+)  # fmt: skip
 """Some of them write request lines, or even header fields."""
 COLOURS = {"debug": "dim", "warning": "yellow", "error": "red", "critical": "bold red"}
 _NOT_EXTRA = frozenset(RESERVED_ATTRS) | {"message", "asctime", "taskName"}

@@ -36,7 +36,7 @@ from dataplane.literals import NOT_PUBLIC_RANGES
 from dataplane.redirect import ADDRESSES_FILE, NAMES_FILE, RAW_FILE, Families, Redirect, judge_resource, original_cluster, redirect_listener
 from dataplane.secrets import Layout
 from dataplane.xds import Resource
-from policy.program import SecretKeyRef
+from policy.program import Engine, SecretKeyRef
 
 DIRECTORY = "/etc/envoy"
 ADMIN_SOCKET = "/run/groyne/admin.sock"
@@ -69,7 +69,11 @@ class SidecarOptions:
 
 
 def compile_sidecar(plan: Plan, credentials: Mapping[SecretKeyRef, str], leafs: tuple[Pair, ...], options: SidecarOptions) -> Configuration:
-    """As `compile_envoy`; no `leafs` means that nothing is intercepted, and then what should be is refused."""
+    """As `compile_envoy`; no `leafs` means that nothing is intercepted, and then what should be is refused. Who has nothing to ask of
+    ext-proc is told nothing of it, and needs no certificate.
+    """
+    if not asks(plan):
+        options = replace(options, external=None)
     shared = shared_options(options)
     hosts = with_literals(plan, shared)
     files = {
@@ -83,6 +87,10 @@ def compile_sidecar(plan: Plan, credentials: Mapping[SecretKeyRef, str], leafs: 
         entry = redirect_listener(redirect(plan, hosts, chosen), hosts, chosen.layout, chosen.dns, len(leafs), chosen.external)
         files |= envoy_files([entry, shown_listener(chosen.layout, chosen.dns), *subscribed], chosen, variant, intercepting=bool(leafs))
     return Configuration(files=files, plan=plan)
+
+
+def asks(plan: Plan) -> bool:
+    return any(rule.engine is Engine.EXTPROC for rule in plan.selection.rules)
 
 
 def variants(options: SidecarOptions) -> dict[str, SidecarOptions]:

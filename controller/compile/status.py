@@ -23,12 +23,13 @@ LONGEST_MESSAGE = 32_768
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileFacts:
-    """`rules` are the rules' names in order. `programmed` counts, of the `templates` selected, those whose objects are written;
-    `failures` say why others are not.
+    """`rules` are the rules' names in order, `asked` of those the ones that ext-proc carries out. `programmed` counts, of the
+    `templates` selected, those whose objects are written; `failures` say why others are not.
     """
 
     generation: int | None
     rules: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     unresolved: tuple[Problem, ...] = ()
     last_good_in_force: bool = False
@@ -63,10 +64,18 @@ def accepted(facts: ProfileFacts) -> Finding:
         return finding(ConditionType.ACCEPTED, fatal[0].reason, sentences(fatal, facts.rules) + kept, holds=False)
     warnings = [problem for problem in facts.problems if not problem.fatal]
     if not warnings:
-        return finding(ConditionType.ACCEPTED, ConditionReason.ACCEPTED, counted(len(facts.rules), "rule") + " in force", holds=True)
+        return finding(ConditionType.ACCEPTED, ConditionReason.ACCEPTED, in_force(facts), holds=True)
     sensitive = any(problem.reason == ConditionReason.ORDER_SENSITIVE for problem in warnings)
     reason = ConditionReason.ORDER_SENSITIVE if sensitive else ConditionReason.ACCEPTED
     return finding(ConditionType.ACCEPTED, reason, sentences(warnings, facts.rules), holds=True)
+
+
+def in_force(facts: ProfileFacts) -> str:
+    text = counted(len(facts.rules), "rule") + " in force"
+    if not facts.asked:
+        return text
+    more = f" and {len(facts.asked) - SHOWN} more" if len(facts.asked) > SHOWN else ""
+    return f"{text}; ext-proc carries out {', '.join(facts.asked[:SHOWN])}{more}"
 
 
 def resolved(facts: ProfileFacts) -> Finding:

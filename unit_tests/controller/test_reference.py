@@ -6,18 +6,18 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from controller.metrics import MOST_CERTIFICATES, ControllerMetrics
-from controller.reference import PAGE, with_table
 from controller.settings import Settings
 from daemon.health import Checks, Health
 from daemon.heartbeat import Heartbeat
+from daemon.reference import page_of, with_table
 from daemon.settings_words import table
 from kube.metrics import Metrics
 
-TEXT = PAGE.read_text(encoding="utf-8")
+TEXT = page_of("controller").read_text(encoding="utf-8")
 
 
 def test_the_table_of_settings_is_the_models() -> None:
-    assert with_table(TEXT) == TEXT, "run `python -m controller.reference`"
+    assert with_table(TEXT, "controller", Settings) == TEXT, "run `python -m controller.reference`"
 
 
 @pytest.mark.parametrize("field", Settings.model_fields)
