@@ -1,0 +1,436 @@
+"""A cluster's objects as the source of snapshots, on an API server in memory and on virtual time."""
+
+import asyncio
+import base64
+import json
+from contextlib import asynccontextmanager
+
+import pytest
+
+from crds.annotations import OUR_LABELS
+from daemon.kinds import CONFIG_MAPS, GLOBAL_PROFILES, NAMESPACES, PODS, PROFILES, SECRETS, TEMPLATES
+from daemon.last_good import PROFILES_KEY
+from daemon.profile_book import source_of
+from extproc.feed.cluster import REREAD, ClusterFeed
+from extproc.feed.quiet import LONGEST, QUIET
+from kube.client import Client
+from kube.objects import Key
+from policy.program import Identity, SecretKeyRef
+from unit_tests.controller.raw_objects import global_profile, injecting, profile, rule, secret, template
+from unit_tests.controller.stage import OPT_IN, Inline, namespace
+from unit_tests.kube.fake_server import FakeServer, refusal
+from unit_tests.kube.virtual import run
+
+RESOURCES = (TEMPLATES, PROFILES, GLOBAL_PROFILES, SECRETS, CONFIG_MAPS, PODS, NAMESPACES)
+BY_KIND = {resource.kind: resource for resource in RESOURCES}
+SOON = 3 * QUIET + 0.3
+"""Seconds after which a change is in force where everything answers."""
+KEY = SecretKeyRef(namespace="team-a", name="key", key="apiKey")
+
+
+class Cluster:
+    """What users do, and a feed that may be ended and begun anew."""
+
+    def __init__(self, **how):
+        self.server = FakeServer(RESOURCES, before=self.before)
+        self.bound = {"team-a"}
+        self.fault = lambda sent: None
+        self.how = how
+        self.snapshots = []
+        self.life = None
+
+    def before(self, sent):
+        fault = self.fault(sent)
+        if fault is None and sent.resource in (SECRETS, CONFIG_MAPS) and sent.key.namespace not in self.bound:
+            return refusal(403, "Forbidden")
+        return fault
+
+    async def start(self):
+        assert self.life is None
+        client = Client(self.server, field_manager="test")
+        self.life = asyncio.ensure_future(ClusterFeed(client, self.snapshots.append, **self.how).run())
+
+    async def end(self):
+        if self.life:
+            self.life.cancel()
+            await asyncio.gather(self.life, return_exceptions=True)
+            self.life = None
+
+    async def rest(self, seconds=SOON):
+        await asyncio.sleep(seconds)
+        assert self.life is not None
+        assert not self.life.done(), self.life
+
+    def put(self, raw):
+        resource, key = BY_KIND[raw["kind"]], Key(raw["metadata"].get("namespace", ""), raw["metadata"]["name"])
+        head = {name: raw["metadata"][name] for name in ("name", "namespace", "labels", "annotations") if name in raw["metadata"]}
+        live = self.server.storage.get(resource, key)
+        if live is None:
+            return self.server.storage.create(resource, {**raw, "metadata": head})
+        written = {**raw, "metadata": {**live["metadata"], "annotations": {}, "labels": {}, **head}}
+        live = self.server.storage.update(resource, key, written)
+        return (
+            self.server.storage.update(resource, key, {**live, "status": raw["status"]}, subresource="status") if "status" in raw else live
+        )
+
+    def drop(self, resource, name, space="team-a"):
+        self.server.storage.delete(resource, Key(space, name))
+
+    @property
+    def view(self):
+        return self.snapshots[-1].view(Identity(namespace="team-a", labels=(("app", "agent"),)))
+
+    @property
+    def rules(self):
+        return [each.name for each in self.view.selection.rules]
+
+    @property
+    def credential(self):
+        return self.view.credentials.get(KEY)
+
+
+@asynccontextmanager
+async def cluster(*objects, opted_in=True, begun=True, **how):
+    asyncio.get_running_loop().set_default_executor(Inline())
+    made = Cluster(**how)
+    made.put(namespace("team-a", **(OPT_IN if opted_in else {})))
+    for each in objects:
+        made.put(each)
+    try:
+        if begun:
+            await made.start()
+            await made.rest()
+        yield made
+    finally:
+        await made.end()
+
+
+def pod(name, address, space="team-a", *, phase="Running", host=False, labels=None):
+    head = {"name": name, "namespace": space, "labels": labels or {"app": "agent"}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": head,
+        "spec": {"hostNetwork": host, "containers": []},
+        "status": {"phase": phase, "podIP": address, "podIPs": [{"ip": address}]},
+    }
+
+
+def config_map(**data):
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "known", "namespace": "team-a"}, "data": data}
+
+
+def broken(name="limits"):
+    return profile(name, rules=[rule("no-uploads", "not a host")])
+
+
+@pytest.mark.parametrize("late", [PROFILES, GLOBAL_PROFILES, TEMPLATES, NAMESPACES, SECRETS])
+def test_nothing_is_decided_by_before_everything_was_listed(late):
+    """Whatever is listed last: a policy that is half read would let pass what the other half refuses."""
+
+    async def story():
+        async with cluster(profile(), injecting(), secret(), begun=False) as made:
+            made.fault = lambda sent: 6.0 if sent.resource == late and sent.verb == "list" else None
+            await made.start()
+            await made.rest(5.0)
+            assert not made.snapshots
+            await made.rest(8.0)
+            assert made.rules == ["key", "no-uploads"]
+            assert made.credential == "first-value"
+
+    run(story())
+
+
+def test_a_cluster_without_templates_has_a_gateway_alone():
+    """Their kind is not installed, or may not be read."""
+
+    async def story(code, reason):
+        async with cluster(profile(), begun=False) as made:
+            made.fault = lambda sent: refusal(code, reason) if sent.resource.plural == "sandboxtemplates" else None
+            await made.start()
+            await made.rest(5.0)
+            assert made.rules == ["no-uploads"]
+
+    for code, reason in ((404, "NotFound"), (403, "Forbidden")):
+        run(story(code, reason))
+
+
+def test_a_change_is_in_force_soon_and_many_are_one():
+    """When it has been quiet for a moment, and at the latest some time after the first."""
+
+    async def story():
+        async with cluster(profile()) as made:
+            before = len(made.snapshots)
+            for number in range(20):
+                made.put(profile(rules=[rule(f"r{number}")]))
+                await asyncio.sleep(0.01)
+            await made.rest()
+            assert made.rules == ["r19"]
+            assert len(made.snapshots) - before <= 2
+            for number in range(100):
+                made.put(profile(rules=[rule(f"s{number}")]))
+                await asyncio.sleep(QUIET / 2)
+            assert int(made.rules[0].removeprefix("s")) > 100 - 2 * (LONGEST + SOON) / QUIET
+            made.drop(PROFILES, "limits")
+            await made.rest()
+            assert made.rules == []
+
+    run(story())
+
+
+def test_what_a_status_says_changes_nothing():
+    """The controller writes one after every change."""
+
+    async def story():
+        async with cluster(profile()) as made:
+            before = len(made.snapshots)
+            live = made.server.storage.get(PROFILES, Key("team-a", "limits"))
+            made.server.storage.update(PROFILES, Key("team-a", "limits"), {**live, "status": {"conditions": []}}, subresource="status")
+            await made.rest()
+            assert len(made.snapshots) == before
+
+    run(story())
+
+
+def test_a_credential_is_followed():
+    """Rotated it is in the next snapshot; deleted it is gone; made anew it is back."""
+
+    async def story():
+        async with cluster(injecting(), secret(apiKey="one")) as made:
+            assert made.credential == "one"
+            made.put(secret(apiKey="two"))
+            await made.rest()
+            assert made.credential == "two"
+            made.drop(SECRETS, "key")
+            await made.rest()
+            assert made.credential is None
+            made.put(secret(apiKey="three"))
+            await made.rest()
+            assert made.credential == "three"
+
+    run(story())
+
+
+def test_only_secrets_that_a_rule_names_are_read():
+    """Of all others the metadata alone."""
+
+    async def story():
+        async with cluster(injecting(), secret(), secret("other", apiKey="not-asked-for")) as made:
+            read = [sent.key.name for sent in made.server.sent if sent.resource == SECRETS and sent.verb == "get"]
+            assert read == ["key"]
+            assert all("Partial" in sent.accept for sent in made.server.sent if sent.resource == SECRETS and sent.verb in {"list", "watch"})
+
+    run(story())
+
+
+def test_a_namespace_that_opts_out_takes_its_credentials_along():
+    """By its label or by its RoleBinding; other namespaces are not disturbed."""
+
+    async def story():
+        async with cluster(injecting(), secret()) as made:
+            assert made.credential
+            made.put(namespace("team-a"))
+            await made.rest()
+            assert made.credential is None
+            made.put(namespace("team-a", **OPT_IN))
+            await made.rest(5.0)
+            assert made.credential
+
+    run(story())
+
+
+def test_the_loss_of_the_right_to_read_takes_the_credentials_along():
+    """When the watch is opened again and refused."""
+
+    async def story():
+        async with cluster(injecting(), secret()) as made:
+            made.bound.clear()
+            for stream in list(made.server.streams):
+                stream.cut()
+            await made.rest(60.0)
+            assert made.credential is None
+            made.bound.add("team-a")
+            await made.rest(400.0)
+            assert made.credential
+
+    run(story())
+
+
+def test_a_secret_that_may_not_be_read_is_none():
+    """In a namespace that never opted in nothing is even asked for."""
+
+    async def story():
+        async with cluster(injecting(), secret(), opted_in=False) as made:
+            assert made.rules == ["key"]
+            assert made.credential is None
+            assert not [sent for sent in made.server.sent if sent.resource == SECRETS]
+
+    run(story())
+
+
+def test_a_value_that_cannot_be_read_now_stays_as_it_was():
+    """And is read when it can be."""
+
+    async def story():
+        async with cluster(injecting(), secret(apiKey="one")) as made:
+            made.fault = lambda sent: refusal(500, "InternalError") if sent.resource == SECRETS and sent.verb == "get" else None
+            made.put(secret(apiKey="two"))
+            await made.rest()
+            assert made.credential == "one"
+            made.fault = lambda sent: None
+            await made.rest(10.0)
+            assert made.credential == "two"
+
+    run(story())
+
+
+def test_decisions_go_on_while_the_api_server_is_away():
+    """Minutes and hours; then what happened meanwhile is in force."""
+
+    async def story():
+        async with cluster(profile(), injecting(), secret()) as made:
+            made.fault = lambda sent: ConnectionResetError()
+            for stream in list(made.server.streams):
+                stream.cut()
+            await made.rest(3600.0)
+            assert (made.rules, made.credential) == (["key", "no-uploads"], "first-value")
+            made.put(profile(rules=[rule("newer")]))
+            made.fault = lambda sent: None
+            await made.rest(400.0)
+            assert made.rules == ["key", "newer"]
+            assert made.credential == "first-value"
+
+    run(story())
+
+
+def test_a_profile_that_does_not_compile_any_more_stays_in_force():
+    """While the process runs, and after a restart by what the controller has kept; deleted it is gone."""
+
+    async def story():
+        async with cluster(profile()) as made:
+            live = made.server.storage.get(PROFILES, Key("team-a", "limits"))
+            kept = secret("groyne-python", **{PROFILES_KEY: json.dumps([source_of(live)])})
+            made.put({**kept, "metadata": {**kept["metadata"], "labels": OUR_LABELS}})
+            made.put(broken())
+            await made.rest()
+            assert made.rules == ["no-uploads"]
+            await made.end()
+            made.snapshots.clear()
+            await made.start()
+            await made.rest()
+            assert made.rules == ["no-uploads"]
+            assert all(each.view(Identity(namespace="team-a", labels=(("app", "agent"),))).selection.rules for each in made.snapshots)
+            made.drop(PROFILES, "limits")
+            await made.rest()
+            assert made.rules == []
+
+    run(story())
+
+
+def test_config_maps_that_inputs_name_are_read_again_and_again():
+    """They have no watch."""
+    reading = profile(inputs=[{"name": "known", "configMap": {"name": "known"}}])
+
+    async def story():
+        async with cluster(reading, config_map(a="1")) as made:
+            ref = made.view.selection.profiles[0].ref
+            assert made.view.inputs[ref] == {"known": {"a": "1"}}
+            made.put(config_map(a="2"))
+            await made.rest(REREAD + SOON)
+            assert made.view.inputs[ref] == {"known": {"a": "2"}}
+            made.drop(CONFIG_MAPS, "known")
+            await made.rest(REREAD + SOON)
+            assert made.view.inputs.get(ref, {}) == {}
+
+    run(story())
+
+
+def test_global_profiles_hold_everywhere_and_read_the_pods_own_secrets():
+    """A bare reference means the Secret of the pod's namespace."""
+    token = {"credentialRef": {"secret": {"name": "key"}}, "apiKey": {"valueTemplate": "{{ .Token }}"}}
+
+    async def story():
+        async with cluster(global_profile(rules=[rule("own", tokenTransformation=token)]), secret()) as made:
+            assert made.rules == ["own"]
+            assert made.credential == "first-value"
+
+    run(story())
+
+
+def test_templates_are_known_by_their_labels():
+    """For sidecars that come with a template's certificate; until the template is gone."""
+
+    async def story():
+        async with cluster(template("coder")) as made:
+            assert ("app", "agent") in made.snapshots[-1].sources.templates["team-a", "coder"]
+            made.put(template("coder", labels={"app": "other"}))
+            await made.rest()
+            assert ("app", "other") in made.snapshots[-1].sources.templates["team-a", "coder"]
+            made.drop(TEMPLATES, "coder")
+            await made.rest()
+            assert made.snapshots[-1].sources.templates == {}
+
+    run(story())
+
+
+def test_pods_are_known_by_their_addresses():
+    """Those that have one of their own: not a node's, not one that has ended, not one that two claim."""
+
+    async def story():
+        everywhere = (pod("a", "10.0.0.1"), pod("node", "10.0.0.2", host=True), pod("done", "10.0.0.3", phase="Succeeded"))
+        async with cluster(*everywhere, pod("b", "10.0.0.4"), pod("c", "10.0.0.4"), addresses=True) as made:
+            pods = made.snapshots[-1].sources.pods
+            assert {address: each.name for address, each in pods.items()} == {"10.0.0.1": "a"}
+            assert pods["10.0.0.1"].labels == (("app", "agent"),)
+            made.drop(PODS, "c")
+            made.put(pod("a", "10.0.0.1", phase="Failed"))
+            made.put(pod("node", "10.0.0.9"))
+            await made.rest()
+            found = {address: each.name for address, each in made.snapshots[-1].sources.pods.items()}
+            assert found == {"10.0.0.4": "b", "10.0.0.9": "node"}
+            made.put(pod("d", "10.0.0.1"))
+            await made.rest()
+            assert made.snapshots[-1].sources.pods["10.0.0.1"].name == "d"
+
+    run(story())
+
+
+def test_pods_are_not_watched_where_nobody_asks_by_address():
+    """There may be a hundred thousand."""
+
+    async def story():
+        async with cluster(pod("a", "10.0.0.1")) as made:
+            assert not [sent for sent in made.server.sent if sent.resource == PODS]
+
+    run(story())
+
+
+def test_one_namespace_is_all_that_is_looked_at():
+    """With a Role there, and no right elsewhere but to Global profiles."""
+
+    async def story():
+        async with cluster(profile(), injecting(), secret(), profile("theirs", "team-b"), namespace="team-a") as made:
+            assert made.credential == "first-value"
+            assert {each.ref.namespace for each in made.snapshots[-1].sources.program.profiles} == {"team-a"}
+            asked = {sent.key.namespace for sent in made.server.sent if sent.resource != GLOBAL_PROFILES}
+            assert asked == {"team-a"}
+
+    run(story())
+
+
+def test_no_value_is_logged(caplog):
+    """At any level, also where a value cannot be read."""
+    hidden = base64.b64encode(b"first-value").decode()
+
+    async def story():
+        async with cluster(injecting(), secret()) as made:
+            made.fault = lambda sent: refusal(500, "InternalError") if sent.resource == SECRETS and sent.verb == "get" else None
+            made.put(secret(apiKey="second-value"))
+            await made.rest(5.0)
+
+    with caplog.at_level("DEBUG"):
+        run(story())
+    told = caplog.text + "".join(str(vars(record)) for record in caplog.records)
+    assert "read the cluster" in told
+    assert not {"first-value", "second-value", hidden} & set(told.split())
+    assert "-value" not in told
