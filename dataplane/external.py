@@ -1,7 +1,7 @@
 """ext-proc as Envoy sees it: the filter, the check behind it, the cluster, and what a route says to have a request decided there.
 
 In: where ext-proc is, who is asked for, and the operator's settings. The filter is off unless a route turns it on. Behind it
-stands a check of ours: Envoy lets a request pass when ext-proc ends its stream without an answer and without an error, so what
+stands a check of ours, always: Envoy lets a request pass when ext-proc ends its stream without an answer and without an error, so what
 goes on must carry a decision, in the metadata that only ext-proc can write. Knows nothing of rules and of what ext-proc decides.
 """
 
@@ -41,6 +41,14 @@ UNTOUCHED = "|".join((*sorted(name for name in RESERVED if name != "host" and no
 """What no rule can change, ext-proc cannot either, whatever becomes of it. Envoy itself adds host, method, scheme, authority and
 `x-envoy-`; it takes no larger regular expression here."""
 
+RETRIES: Resource = {
+    "retry_on": "connect-failure,refused-stream,reset-before-request",
+    "num_retries": 4,
+    "retry_back_off": {"base_interval": "0.005s", "max_interval": "0.1s"},
+}
+"""Only what ext-proc has not seen: a server that drains, or shows a new certificate, refuses streams and resets connections in between.
+What it may have seen is not asked again, so no hook hears of a request twice."""
+
 CLIENT_CERTIFICATE = "external-client"
 AUTHORITIES = "external-authorities"
 
@@ -77,8 +85,10 @@ class External:
 
 
 def external_filters(external: External) -> list[Resource]:
-    """The filter and the check, both off."""
-    return [{**each, "disabled": True} for each in (processor(external), decision_check())]
+    """The filter, off, and the check, which is always there and does nothing unless the route says so: where the filter is missing
+    by mistake, the check is not.
+    """
+    return [{**processor(external), "disabled": True}, decision_check()]
 
 
 def processor(external: External) -> Resource:
@@ -92,7 +102,10 @@ def processor(external: External) -> Resource:
         names.EXTERNAL,
         EXT_PROC + "ExternalProcessor",
         # A stream lives as long as its request, which may be hours.
-        grpc_service={"envoy_grpc": {"cluster_name": names.EXTERNAL, "authority": authority(external), "skip_envoy_headers": True}},
+        grpc_service={
+            "envoy_grpc": {"cluster_name": names.EXTERNAL, "authority": authority(external), "skip_envoy_headers": True},
+            "retry_policy": RETRIES,
+        },
         processing_mode=processing_mode(Body.NONE, answered=False),
         request_attributes=list(dict.fromkeys(attributes)),
         message_timeout=f"{settings.message_timeout:g}s",
@@ -137,7 +150,7 @@ BODY_MODES = {
 
 
 def decision_check() -> Resource:
-    return extension(names.DECIDED, RBAC + "RBAC", **decided_rules())
+    return extension(names.DECIDED, RBAC + "RBAC")
 
 
 def decided_rules() -> Resource:
@@ -160,8 +173,8 @@ def asking(external: External, *, body: bool, answered: bool) -> dict[str, Resou
 
 
 def not_asking() -> dict[str, Resource]:
-    """For a host's other routes: the filters are there, because a later choice of route may want them, and do nothing."""
-    return {names.EXTERNAL: message(EXT_PROC + "ExtProcPerRoute", disabled=True), names.DECIDED: message(RBAC + "RBACPerRoute")}
+    """For a host's other routes: the filter is there, because a later choice of route may want it, and does nothing."""
+    return {names.EXTERNAL: message(EXT_PROC + "ExtProcPerRoute", disabled=True)}
 
 
 def identity_text(external: External) -> str:
@@ -176,6 +189,7 @@ def external_cluster(external: External, layout: Layout) -> Resource:
     endpoint = {"endpoint": {"address": external.address}}
     more: Resource = {"transport_socket": client_tls(external.tls, layout)} if external.tls else {}
     kept_alive: Resource = {"interval": "30s", "timeout": "5s"}
+    most: Resource = {"max_connections": 256, "max_pending_requests": 4096, "max_requests": 16_384, "max_retries": 4096}
     named = "socket_address" in external.address
     options = message(
         PROTOCOLS,
@@ -187,7 +201,7 @@ def external_cluster(external: External, layout: Layout) -> Resource:
         name=names.EXTERNAL,
         type="STRICT_DNS" if named else "STATIC",
         connect_timeout="1s",
-        circuit_breakers={"thresholds": [{"max_connections": 256, "max_pending_requests": 4096, "max_requests": 16_384}]},
+        circuit_breakers={"thresholds": [most]},
         load_assignment={"cluster_name": names.EXTERNAL, "endpoints": [{"lb_endpoints": [endpoint]}]},
         typed_extension_protocol_options={PROTOCOLS: options},
         **({"upstream_connection_options": {"tcp_keepalive": {"keepalive_time": 30, "keepalive_interval": 5}}} if named else {}),

@@ -49,7 +49,8 @@ def intercepted_hosts(hosts: Hosts, plans: Plans, context: Context) -> Iterator[
             continue
         host = virtual_host(pattern, rules, context, [*shown_names(pattern), *nested_connect()])
         if pattern.is_wildcard:
-            host["typed_per_filter_config"] = {names.NAMES_LUA: message("envoy.extensions.filters.http.lua.v3.LuaPerRoute", name="names")}
+            filters = host.setdefault("typed_per_filter_config", {})
+            filters[names.NAMES_LUA] = message("envoy.extensions.filters.http.lua.v3.LuaPerRoute", name="names")
         yield host
 
 

