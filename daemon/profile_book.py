@@ -64,9 +64,10 @@ class Change:
 
 @dataclass(slots=True)
 class ProfileBook:
-    """`engines` are those that run where the profiles will be in force."""
+    """`engines` are those that run where the profiles will be in force; `sources`: what versions were compiled from is kept."""
 
     engines: frozenset[Engine] = NATIVE_ONLY
+    sources: bool = True
     _entries: dict[ProfileRef, Entry] = field(default_factory=dict)
     _index: SelectorIndex[ProfileRef] = field(default_factory=SelectorIndex)
 
@@ -134,6 +135,8 @@ class ProfileBook:
     def _read(self, ref: ProfileRef, stamp: tuple[Any, ...], raw: Raw, before: Entry | None) -> Entry:
         uid, generation = objects.uid_of(raw), objects.generation(raw)
         version, rules, problems = compiled(raw, ref, self.engines)
+        if version and not self.sources:
+            version = replace(version, source={})
         if version is None:
             past = before.version if before else None
             version = past if past and past.uid == uid else None

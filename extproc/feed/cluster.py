@@ -9,9 +9,11 @@ controller kept it. ConfigMaps have no watch of their own: those that are named 
 """
 
 import asyncio
+import json
 import logging
 import random
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NoReturn
 
 from crds import parse
@@ -22,21 +24,24 @@ from daemon.opted_in import OptedIn
 from daemon.profile_book import ProfileBook, ref_of
 from daemon.secret_reader import SecretReader
 from extproc.feed import Swap
+from extproc.feed.pace import Pace, put_aside
 from extproc.feed.quiet import Quiet
 from extproc.feed.values import Values, config_maps_named, secrets_named
 from extproc.snapshot import NamedIn, Pod, Snapshot, Sources
 from kube import objects
 from kube.client import Client
 from kube.errors import Forbidden, NotFound
+from kube.failures import where
 from kube.informer import Informer, Turned
 from kube.objects import Key, Raw, Resource
-from policy.program import Engine, Program
+from policy.program import Engine, Profile, ProfileRef, Program
 from policy.template_identity import template_identity
 
 REREAD = 30.0
 RETRY = 2.0
 POLL = 0.05
 OPT_IN_LABEL = "groyne.dev/secrets=managed"
+HEAD = ("name", "namespace", "uid", "generation", "resourceVersion", "annotations")
 ENDED = frozenset({"Succeeded", "Failed"})
 
 log = logging.getLogger(__name__)
@@ -49,7 +54,10 @@ class ClusterFeed:
         self, client: Client, swap: Swap, *, namespace: str = "", opt_in_label: str = OPT_IN_LABEL, addresses: bool = False
     ) -> None:
         self._client, self._swap, self._namespace = client, swap, namespace
-        self._book = ProfileBook(engines=frozenset(Engine))
+        self._book = ProfileBook(engines=frozenset(Engine), sources=False)
+        self._arrived: dict[ProfileRef, Raw | None] = {}
+        """Profiles that changed and were not compiled yet, packed; None: gone."""
+        self._stale = True
         self._templates: dict[NamedIn, tuple[tuple[str, str], ...]] = {}
         self._pods: dict[Key, tuple[Pod, tuple[str, ...]]] = {}
         self._quiet = Quiet()
@@ -60,7 +68,7 @@ class ClusterFeed:
     async def run(self) -> NoReturn:
         """Until cancelled. What the API server does never ends it."""
         async with asyncio.TaskGroup() as group:
-            opted_in = OptedIn(group=group, make=self._secrets_informer, changed=lambda _: self._quiet.touch())
+            opted_in = OptedIn(group=group, make=self._secrets_informer, changed=lambda _: self._touch())
             self._opted_in = opted_in
             self._listen(opted_in)
             for name, informer in self._informers.items():
@@ -79,27 +87,51 @@ class ClusterFeed:
     async def _keep_up(self, opted_in: OptedIn) -> NoReturn:
         secrets = SecretReader(self._client, opted_in.informer)
         values = Values(self._client, secrets, again=self._soon)
-        last_good = LastGood(client=self._client, profiles=self._book, changed=lambda _: self._quiet.touch())
+        last_good = LastGood(client=self._client, profiles=self._book, changed=lambda _: self._touch())
+        await self._compile()
         await last_good.restore(opted_in.open)
-        self._quiet.touch()
+        put_aside()
         while True:
+            if await self._compile() or self._stale:
+                self._stale = False
+                await self._read(values, opted_in)
             await self._quiet.wait()
-            await self._read(values, opted_in)
+
+    async def _compile(self) -> bool:
+        """Whether anything is another than before."""
+        changed, pace = False, Pace()
+        while self._arrived:
+            ref, raw = self._arrived.popitem()
+            try:
+                change = self._book.put(unpacked(raw)) if raw else self._book.remove(ref)
+            except Exception as error:  # noqa: BLE001 - no profile keeps the others from being read; its text may hold what nobody should see
+                log.error("a profile could not be read: %s", where(error), extra={"profile": str(ref)})  # noqa: TRY400
+                continue
+            changed = changed or change is not None
+            await pace.breathe()
+        return changed
 
     async def _read(self, values: Values, opted_in: OptedIn) -> None:
-        profiles = self._book.in_force_of(self._book.namespaces)
-        maps = config_maps_named(profiles)
-        sources = Sources(
-            program=Program(profiles=profiles),
-            secrets=await values.secrets(secrets_named(profiles, opted_in.open)),
-            config_maps=await values.config_maps(maps),
-            templates=dict(self._templates),
-            pods=by_address(self._pods),
+        found = await asyncio.to_thread(look, self._book, opted_in.open)
+        profiles = found.profiles
+        secrets, maps = await values.secrets(found.secrets), await values.config_maps(found.config_maps)
+        templates, pods = dict(self._templates), dict(self._pods)
+        self._swap(
+            await asyncio.to_thread(
+                lambda: Snapshot(
+                    Sources(
+                        program=Program(profiles=profiles), secrets=secrets, config_maps=maps, templates=templates, pods=by_address(pods)
+                    )
+                )
+            )
         )
-        self._swap(await asyncio.to_thread(Snapshot, sources))
-        log.info("read the cluster", extra={"profiles": len(profiles), "secrets": len(sources.secrets)})
-        if maps:
+        log.info("read the cluster", extra={"profiles": len(profiles), "secrets": len(secrets)})
+        if found.config_maps:
             self._after(REREAD)
+
+    def _touch(self) -> None:
+        self._stale = True
+        self._quiet.touch()
 
     def _soon(self) -> None:
         self._after(RETRY)
@@ -110,15 +142,15 @@ class ClusterFeed:
             if self._retry.when() <= loop.time() + seconds:
                 return
             self._retry.cancel()
-        self._retry = loop.call_later(seconds, self._quiet.touch)
+        self._retry = loop.call_later(seconds, self._touch)
 
     def _make(self, opt_in_label: str, *, addresses: bool) -> dict[str, Informer]:
         def informer(resource: Resource, namespace: str = "", **more: object) -> Informer:
             return Informer(self._client, resource, namespace=namespace, random=random.random, **more)  # type: ignore[arg-type]
 
         found = {
-            "profiles": informer(PROFILES, self._namespace),
-            "globals": informer(GLOBAL_PROFILES),
+            "profiles": informer(PROFILES, self._namespace, transform=packed),
+            "globals": informer(GLOBAL_PROFILES, transform=packed),
             "templates": informer(TEMPLATES, self._namespace, otherwise=OLDER_TEMPLATES),
         }
         if not self._namespace:
@@ -129,7 +161,7 @@ class ClusterFeed:
 
     def _secrets_informer(self, namespace: str, turned: Turned) -> Informer:
         informer = Informer(self._client, SECRETS, namespace=namespace, metadata_only=True, random=random.random, turned=turned)
-        informer.add_handler(lambda _, __: self._quiet.touch())
+        informer.add_handler(lambda _, __: self._touch())
         return informer
 
     def _listen(self, opted_in: OptedIn) -> None:
@@ -142,9 +174,8 @@ class ClusterFeed:
             self._informers["namespaces"].add_handler(lambda old, new: self._space(opted_in, old, new))
 
     def _profile(self, old: Raw | None, new: Raw | None) -> None:
-        changed = self._book.put(new) if new else self._book.remove(ref_of(old or {}))
-        if changed:
-            self._quiet.touch()
+        self._arrived[ref_of(new or old or {})] = new
+        self._quiet.touch()
 
     def _template(self, old: Raw | None, new: Raw | None) -> None:
         key = objects.key_of(new or old or {})
@@ -154,7 +185,7 @@ class ClusterFeed:
             self._templates[place] = template_identity(parsed).labels
         else:
             self._templates.pop(place, None)
-        self._quiet.touch()
+        self._touch()
 
     def _pod(self, old: Raw | None, new: Raw | None) -> None:
         key = objects.key_of(new or old or {})
@@ -163,7 +194,7 @@ class ClusterFeed:
             labels = tuple(sorted(objects.labels(new).items()))
             self._pods[key] = Pod(namespace=key.namespace, name=key.name, labels=labels), addresses
         if self._pods.get(key) != before:
-            self._quiet.touch()
+            self._touch()
 
     def _space(self, opted_in: OptedIn, old: Raw | None, new: Raw | None) -> None:
         name = objects.key_of(new or old or {}).name
@@ -171,7 +202,32 @@ class ClusterFeed:
             opted_in.add(name)
         else:
             opted_in.remove(name)
-        self._quiet.touch()
+        self._touch()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What is in force, and what it names."""
+
+    profiles: tuple[Profile, ...]
+    secrets: frozenset[Key]
+    config_maps: frozenset[Key]
+
+
+def look(book: ProfileBook, opted_in: list[str]) -> Found:
+    profiles = book.in_force_of(book.namespaces)
+    return Found(profiles=profiles, secrets=secrets_named(profiles, opted_in), config_maps=config_maps_named(profiles))
+
+
+def packed(raw: Raw) -> Raw:
+    """As text a profile takes a tenth of what it takes as dicts, and is read again only when it has changed."""
+    head = objects.metadata(raw)
+    kept = {name: head[name] for name in HEAD if name in head}
+    return {"apiVersion": raw.get("apiVersion"), "kind": raw.get("kind"), "metadata": kept, "packed": json.dumps(raw.get("spec"))}
+
+
+def unpacked(raw: Raw) -> Raw:
+    return {name: value for name, value in raw.items() if name != "packed"} | {"spec": json.loads(raw["packed"])}
 
 
 def settled(name: str, informer: Informer) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 from watchfiles import awatch
 
 from extproc.feed import Swap
+from extproc.feed.pace import MANY, put_aside, uncollected
 from extproc.snapshot import SecretData, Snapshot, Sources
 from manifests.last_good import still_there, with_unreadable
 from manifests.load import Manifests, load
@@ -56,6 +57,10 @@ class ManifestFeed:
             unsure = unsure and bool(found)
 
     async def _read(self) -> None:
+        with uncollected(many=len(self._last_good) >= MANY):
+            await self._exchange()
+
+    async def _exchange(self) -> None:
         version, manifests = await asyncio.to_thread(read, self._path)
         if version and version == self._version:
             # Something else changed in the file's directory.
@@ -66,6 +71,8 @@ class ManifestFeed:
             return
         compiled, snapshot = await asyncio.to_thread(build, manifests, self._last_good, version)
         profiles = snapshot.sources.program.profiles
+        if not self._last_good and len(profiles) >= MANY:
+            put_aside()
         self._last_good = {profile.ref: profile for profile in profiles}
         warn(manifests, compiled)
         self._swap(snapshot)
