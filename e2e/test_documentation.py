@@ -12,7 +12,7 @@ from crds import annotations
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
 REASON = r"(?:[A-Z][a-z]+){2,}|NotAFile"
-PACKAGES = ("controller", "crds", "dataplane", "groyne", "manifests", "policy")
+PACKAGES = ("controller", "crds", "dataplane", "extproc", "groyne", "manifests", "policy")
 ANOTHER_MEANING = {
     "ApiKey",
     "ConfigMap",
@@ -23,6 +23,8 @@ ANOTHER_MEANING = {
     "NetworkPolicy",
 }
 ANOTHER_MEANING |= {"ConfigMapNotFound", "NamespaceNotOptedIn", "NotAccepted", "ResolvedRefs"}  # of a status that nobody writes yet
+ANOTHER_MEANING |= {"MatchedCriteria", "QueryParams", "TemplateFailure"}  # of templates: two of their fields, and how they end
+ANOTHER_MEANING |= {"GetResourceApiKey", "BufferedPartial", "FullDuplexStreamed"}  # of others' protocols
 ANOTHER_MEANING |= {"DoesNotExist", "NotIn", "CustomResourceDefinition", "DomainPattern", "ObjectMeta"}
 
 
