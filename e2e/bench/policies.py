@@ -27,7 +27,8 @@ HEADERS = {
 class Scenario:
     """`target` is the least ratio to no policy within the same run; None where it is only information.
 
-    `acts` is how many changes the rules make to the benched request: who makes none is fast for nothing.
+    `acts` is how many changes the rules make to the benched request: who makes none is fast for nothing. `transport`: who speaks
+    HTTP/2 for ext-proc, where rules need it; `p50_ms` is the longest that half of the requests may take.
     """
 
     name: str
@@ -37,6 +38,8 @@ class Scenario:
     tls: bool = False
     against: str = "none"
     acts: int = 0
+    transport: str = ""
+    p50_ms: float | None = None
 
 
 def rule(name: str, actions: Raw, host: str = HOST, **match: Any) -> Raw:
@@ -64,6 +67,12 @@ def credential(header: str | None = None) -> Raw:
     target = {"targetHeader": header} if header else {}
     key = {"valueTemplate": "Bearer {{ .Token }}"}
     return {"tokenTransformation": {"credentialRef": {"secret": {"name": SECRET}}, "apiKey": {**key, **target}}}
+
+
+def issued() -> Raw:
+    """A credential that a provider issues, and ext-proc then remembers."""
+    source = {"credentialProvider": {"name": "vault"}}
+    return {"tokenTransformation": {"credentialRef": source, "apiKey": {"valueTemplate": "Bearer {{ .Token }}"}}}
 
 
 def stamp(name: str, value: str) -> Raw:
@@ -103,12 +112,17 @@ def scenarios() -> tuple[Scenario, ...]:
     exact = (profile("exact", other_hosts(1000, "host-{}.other.test")),)
     wildcard = (profile("wildcard", other_hosts(1000, "*.zone-{}.other.test")),)
     crowd = (profile("crowd", list(crowded_host())),)
+    asked = (profile("asked", [rule("vault", {**stamp("x-stamp", "1"), **issued()}, paths=path("Prefix", "/v1/"))]),)
     return (
         Scenario(name="none", title="no policy"),
         Scenario(name="two", title="one block and one credential rule", profiles=two, target=0.85, acts=1),
         Scenario(name="others-exact", title="1 000 rules on 1 000 other hosts", profiles=exact, target=0.80),
         Scenario(name="others-wildcard", title="1 000 rules on 1 000 other wildcards", profiles=wildcard, target=0.80),
         Scenario(name="crowd", title="200 rules on the one host", profiles=crowd, target=0.60, acts=3),
+        Scenario(
+            name="ext-proc", title="ext-proc decides each request", profiles=asked, target=0.18, acts=2, transport="h2corn", p50_ms=2.5
+        ),
+        Scenario(name="ext-proc-grpcio", title="the same, by grpcio", profiles=asked, acts=2, transport="grpcio"),
         Scenario(name="none-tls", title="TLS passed through, no policy", tls=True),
         Scenario(name="two-tls", title="intercepted: one block, one credential", profiles=two, tls=True, acts=1, against="none-tls"),
         Scenario(name="crowd-tls", title="intercepted: 200 rules on the one host", profiles=crowd, tls=True, acts=3, against="none-tls"),

@@ -41,7 +41,8 @@ class Rate:
     @property
     def missed(self) -> bool:
         """Where only requests per second say so, somebody else had the core: the processor time would have grown too."""
-        return self.scenario.target is not None and max(self.ratio, self.cpu_ratio) < self.scenario.target
+        slow = self.scenario.p50_ms is not None and self.p50_ms > self.scenario.p50_ms
+        return slow or (self.scenario.target is not None and max(self.ratio, self.cpu_ratio) < self.scenario.target)
 
 
 async def measure(directory: Path, scenarios: Sequence[Scenario], *, rounds: int, seconds: int, progress: Progress) -> list[Rate]:
@@ -75,11 +76,13 @@ async def sample(wrk: str, proxy: Proxy, world: World, seconds: int) -> Sample:
 
 
 def actions_of_last(log: Path) -> int:
-    """How many changes the last request in the access log has met; lines about connections stand between."""
+    """How many changes the last request in the access log has met; between stand lines about connections, and at the end requests
+    that wrk left unanswered."""
     with log.open("rb") as lines:
         lines.seek(max(0, log.stat().st_size - 64_000))
-        last = [line for line in lines.read().splitlines()[1:-1] if b'"acted"' in line][-1]
-    return len(json.loads(json.loads(last)["acted"] or "{}"))
+        last = json.loads([line for line in lines.read().splitlines()[1:-1] if b'"acted"' in line and b'"status":200' in line][-1])
+    decided = (last.get("decided") or {}).get("acted", "")
+    return len(json.loads(last["acted"] or "{}")) + len(decided.splitlines())
 
 
 def rate(proxy: Proxy, samples: dict[str, list[Sample]], resident: float) -> Rate:

@@ -19,10 +19,12 @@ from crds import GlobalSecurityProfile, SecurityProfile, parse
 from dataplane.access_log import FILE as ACCESS_LOG
 from dataplane.clusters import ROOTS_FILE
 from dataplane.compile import Options, compile_envoy, make_plan
+from dataplane.external import External
 from dataplane.listeners import DnsCache, socket_address
 from dataplane.literals import NOT_PUBLIC_RANGES
 from dataplane.secrets import Layout
 from dataplane.xds import HTTP, NETWORK, Resource, extension
+from e2e.bench.external import running_external
 from e2e.bench.policies import HOST, TOKEN, Raw, Scenario
 from e2e.support.pki import Authority, make_authority
 from groyne import clock
@@ -30,7 +32,7 @@ from groyne.envoy import ADMIN_SOCKET, Envoy, find_envoy
 from groyne.resolver import Resolver
 from groyne.trust import NO_HOST, Trust
 from policy.compile import compile_program
-from policy.program import Identity, SecretKeyRef, Selection
+from policy.program import Engine, Identity, SecretKeyRef, Selection
 
 LOOPBACK = "127.0.0.1"
 BODY = json.dumps({"items": [{"id": n, "name": f"item {n}"} for n in range(20)]})
@@ -47,21 +49,21 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proxy:
-    """`dial` is where wrk connects: the proxy, or the tunnel client in front of it."""
+    """`dial` is where wrk connects: the proxy, or the tunnel client in front of it. `processes` are Envoy, and ext-proc where it is."""
 
     scenario: Scenario
     dial: int
-    process: int
+    processes: tuple[int, ...]
     log: Path
     started_ms: float
 
     def cpu_seconds(self) -> float:
-        fields = Path(f"/proc/{self.process}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        stats = [Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split() for process in self.processes]
+        return sum(int(fields[11]) + int(fields[12]) for fields in stats) / os.sysconf("SC_CLK_TCK")
 
     def resident_mb(self) -> float:
-        status = Path(f"/proc/{self.process}/status").read_text()
-        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1024
+        lines = [line for process in self.processes for line in Path(f"/proc/{process}/status").read_text().splitlines()]
+        return sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +96,9 @@ async def running_world(directory: Path) -> AsyncIterator[World]:
 async def running_proxy(scenario: Scenario, world: World) -> AsyncIterator[Proxy]:
     directory, port = world.directory / scenario.name, free_port()
     directory.mkdir()
-    write_configuration(selected(scenario.profiles), directory, world, port)
     async with AsyncExitStack() as stack:
+        beside = await stack.enter_async_context(running_external(scenario, directory)) if scenario.transport else None
+        write_configuration(selected(scenario.profiles), directory, world, port, beside.external if beside else None)
         before = time.perf_counter()
         envoy = await Envoy.start(world.binary, directory, concurrency=1)
         stack.push_async_callback(envoy.stop)
@@ -106,11 +109,13 @@ async def running_proxy(scenario: Scenario, world: World) -> AsyncIterator[Proxy
             tunnel = tunnel_bootstrap(dial, port, f"{HOST}:{world.upstream.tls}")
             await stack.enter_async_context(plain_envoy(world.binary, directory / "tunnel", tunnel))
         log = directory / ACCESS_LOG
-        yield Proxy(scenario=scenario, dial=dial, process=envoy.process.pid, log=log, started_ms=started)
+        yield Proxy(
+            scenario=scenario, dial=dial, processes=(envoy.process.pid, *([beside.process] if beside else [])), log=log, started_ms=started
+        )
 
 
 def selected(raws: tuple[Raw, ...]) -> Selection:
-    compiled = compile_program(models(raws))
+    compiled = compile_program(models(raws), engines=frozenset(Engine))
     fatal = [problem for problems in compiled.problems.values() for problem in problems if problem.fatal]
     if fatal:
         raise ValueError(f"a benchmark's own policy is refused: {fatal[0]}")
@@ -131,21 +136,22 @@ def tokens(selection: Selection) -> dict[SecretKeyRef, str]:
     return {selection.secret_ref(rule.token.secret): TOKEN for rule in selection.rules if rule.token}
 
 
-def options(directory: Path, port: int, *, resolver: tuple[str, int], pinned: tuple[int, ...]) -> Options:
+def options(directory: Path, port: int, *, resolver: tuple[str, int], pinned: tuple[int, ...], external: External | None = None) -> Options:
     return Options(
         layout=Layout(directory=str(directory)),
         address=socket_address(LOOPBACK, port),
         admin_socket=str(directory / ADMIN_SOCKET),
         dns=DnsCache(resolver=resolver, refused=NOT_PUBLIC_RANGES, pins=("127.0.0.1",)),
         pinned_ports={HOST: pinned},
+        external=external,
     )
 
 
-def write_configuration(selection: Selection, directory: Path, world: World, port: int) -> None:
+def write_configuration(selection: Selection, directory: Path, world: World, port: int, external: External | None = None) -> None:
     plan = make_plan(selection)
     leafs = Trust.fresh(clock.now()).leafs(plan.intercepted_names or NO_HOST, clock.now())
     pinned = (world.upstream.plain, world.upstream.tls)
-    chosen = options(directory, port, resolver=world.resolver, pinned=pinned)
+    chosen = options(directory, port, resolver=world.resolver, pinned=pinned, external=external)
     (directory / ROOTS_FILE).write_text(world.authority.bundle.read_text())
     (directory / ACCESS_LOG).touch(mode=0o600)
     for name, text in compile_envoy(plan, tokens(selection), leafs, chosen).files.items():

@@ -85,12 +85,12 @@ def test_killed_it_comes_back_with_the_last_edit(place):
     async def scenario():
         async with kept(directory) as (external, said):
             await external.tell(read(policy, manifest(ISSUED)))
-            first = external._process.pid
+            first = external.process_id
             os.kill(first, signal.SIGKILL)
             before = asyncio.get_running_loop().time()
             await external.tell(read(policy, manifest(ISSUED), manifest(ISSUED, name="other")))
             assert asyncio.get_running_loop().time() - before < 4.0
-            assert external._process.pid != first
+            assert external.process_id != first
             assert external.restarts == 1
             assert said == ["groyne: ext-proc ended (signal 9); what needs it is refused until it is back"]
 
@@ -140,7 +140,7 @@ def test_nobody_else_can_speak_to_it(place):
         async with kept(directory) as (external, _):
             await external.tell(read(policy, manifest(ISSUED)))
             assert (directory.private / SOCKET).stat().st_mode & 0o077 == 0
-            told = environment_of(external._process.pid)
+            told = environment_of(external.process_id)
             assert told <= {"PATH", "PYTHONUNBUFFERED"}
 
     asyncio.run(scenario())

@@ -28,8 +28,10 @@ def test_objects_come_in_order_of_templates():
     assert names(found) == [
         ("NetworkPolicy", "a-network-policy"),
         ("Secret", "a-egress"),
+        ("Secret", "a-ca"),
         ("NetworkPolicy", "b-network-policy"),
         ("Secret", "b-egress"),
+        ("Secret", "b-ca"),
     ]
     assert not found.problems
 
@@ -50,7 +52,7 @@ def test_secrets_are_masked_unless_asked_for():
 def test_a_credential_that_is_not_let_go_is_not_in_the_secret():
     """The owner's refusal holds for what is rendered too."""
     refused = {"team-a/key/token": Problem(reason="RefNotGranted", message="no", fatal=False)}
-    (_, secret) = implied_objects([template()], KEYED, CREDENTIALS, reveal=True, now=NOW, refused=refused).objects
+    (_, secret, *_) = implied_objects([template()], KEYED, CREDENTIALS, reveal=True, now=NOW, refused=refused).objects
     assert not any(VALUE in base64.b64decode(value).decode() for value in secret["data"].values())
 
 
@@ -60,7 +62,7 @@ def test_ones_own_ca_signs():
     parts = {"tls.crt": own.cert_pem, "tls.key": own.key_pem}
     credentials = {SecretKeyRef(namespace="team-a", name="company-ca", key=key): text for key, text in parts.items()}
     annotated = template(metadata={"annotations": {"groyne.dev/ca-secret": "company-ca"}})
-    (_, secret) = implied_objects([annotated], KEYED, credentials, reveal=True, now=NOW).objects
+    (_, secret, *_) = implied_objects([annotated], KEYED, credentials, reveal=True, now=NOW).objects
     leaf = x509.load_pem_x509_certificate(base64.b64decode(secret["data"]["leaf-0.crt"]))
     assert leaf.issuer == x509.load_pem_x509_certificate(own.cert_pem.encode()).subject
     assert "ca.key" not in secret["data"]
