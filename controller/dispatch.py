@@ -16,9 +16,17 @@ from daemon.profile_book import Change, ProfileBook, ref_of
 from kube import objects
 from kube.objects import Key, Raw
 from policy.program import ProfileRef
-from policy.template_hashes import HASH_LABEL
+from policy.template_hashes import HASH_LABEL, name_hash
 
 OWNED_SUFFIXES = (network_policy.SUFFIX, groyne_policy.SUFFIX, secret.SUFFIX)
+
+
+def nothing_new(old: Raw, new: Raw) -> bool:
+    """Of a template: above all our own label, which comes back for each of thousands at a cold start. A label that is wrong is news."""
+    read = (objects.uid_of, objects.generation, objects.annotations, objects.deleting)
+    if objects.generation(new) is None or any(each(old) != each(new) for each in read):
+        return False
+    return objects.labels(new).get(HASH_LABEL) == name_hash(objects.key_of(new).name)
 
 
 @dataclass(slots=True)
@@ -66,6 +74,8 @@ class Dispatch:
     exists: Callable[[Key], bool]
 
     def on_template(self, old: Raw | None, new: Raw | None) -> None:
+        if old and new and nothing_new(old, new):
+            return
         raw = new or old or {}
         key = objects.key_of(raw)
         partners = self.templates.put(new) if new else self.templates.remove(key)

@@ -89,7 +89,7 @@ class Settings(Model):
         description="Bring everything up to date once and end: exit code 0 if all of it is, else 1. For CI; no Lease, no port.",
     )
     workers: int = Field(
-        8,
+        16,
         description="How many objects of one kind are worked on at once. What takes time is waiting for the API server, so more than there"
         " are cores is right, and much more only queues there.",
         json_schema_extra=of("NUMBER"),

@@ -10,6 +10,7 @@ from controller.dispatch import Dispatch, SecretUsers
 from controller.template_book import TemplateBook
 from daemon.profile_book import ProfileBook, ref_of
 from kube.objects import Key, key_of
+from policy.template_hashes import HASH_LABEL, name_hash
 from unit_tests.controller.raw_objects import global_profile, pod, profile, rule, secret, template
 
 ONE, TWO, THERE = Key("team-a", "one"), Key("team-a", "two"), Key("team-b", "one")
@@ -55,6 +56,36 @@ def desk():
     found = Desk().template(template("one")).template(template("two", labels={"app": "web"})).template(template("one", "team-b"))
     found.taken()
     return found
+
+
+def changed(raw, **head):
+    return {**raw, "metadata": {**raw["metadata"], **head}}
+
+
+LABELLED = changed(template("one"), labels={HASH_LABEL: name_hash("one"), "app": "theirs"})
+
+
+def test_a_template_that_comes_back_with_our_label_is_not_looked_at_again(desk):
+    desk.template(changed(LABELLED, resourceVersion="2"), old=template("one"))
+    desk.template(changed(LABELLED, resourceVersion="3", managedFields=[{}]), old=LABELLED)
+    assert desk.taken() == set()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        {"generation": 2},
+        {"uid": "another"},
+        {"annotations": {"groyne.dev/passthrough-domains": "a.example"}},
+        {"deletionTimestamp": "2026-01-01T00:00:00Z"},
+        {"labels": {"app": "theirs"}},
+        {"labels": {HASH_LABEL: "wrong"}},
+        {"generation": None},
+    ],
+)
+def test_whatever_else_becomes_of_a_template_is_looked_at(desk, head):
+    desk.template(changed(LABELLED, **head), old=LABELLED)
+    assert ("template", ONE) in desk.taken()
 
 
 def test_a_template_is_looked_at_for_its_own_changes(desk):

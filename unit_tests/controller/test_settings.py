@@ -16,7 +16,7 @@ def wrong(**given: Any) -> list[tuple[object, ...]]:
 
 def test_settings_in_code_depend_on_nothing_around_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GROYNE_WORKERS", "99")
-    assert Settings().workers == 8
+    assert Settings().workers == 16
 
 
 def test_they_do_not_change() -> None:

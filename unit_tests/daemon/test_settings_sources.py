@@ -96,7 +96,7 @@ def test_lists_by_flag_variable_and_file(monkeypatch: pytest.MonkeyPatch, file: 
 
 def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GROYNE_WORKERS", "")
-    assert load([]).settings.workers == 8
+    assert load([]).settings.workers == 16
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_a_mistake_in_the_file_is_named_with_its_line(file: Path, text: str, sai
 
 def test_an_empty_file_says_nothing(file: Path) -> None:
     file.write_text("# nothing yet\n")
-    assert load(["--config", str(file)]).settings.workers == 8
+    assert load(["--config", str(file)]).settings.workers == 16
 
 
 def test_a_value_that_is_wrong_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +177,7 @@ def test_an_unknown_variable_is_a_warning_with_the_nearest(monkeypatch: pytest.M
     monkeypatch.setenv("GROYNE_WORKRES", "3")
     read = load([])
     assert read.warnings == ("GROYNE_WORKRES: there is no such setting, it is not used: did you mean `GROYNE_WORKERS`?",)
-    assert read.settings.workers == 8
+    assert read.settings.workers == 16
 
 
 def test_what_kubernetes_says_of_services_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
