@@ -12,6 +12,7 @@ from dataplane.compile import make_plan
 from dataplane.interception import Handling
 from groyne import clock, output
 from groyne.at_rule import at_rule
+from groyne.engines import extproc_lines
 from groyne.limit_problems import OVERFULL, likely_plans, limit_problems
 from groyne.notes import deep_name_notes, plain_http_notes, source_notes
 from groyne.output import Exit, Output
@@ -45,6 +46,8 @@ def check(directory: Path, kind: Output) -> Exit:
         output.print_json([located.as_json() for located in problems])
     else:
         output.print_problems(problems, output.errors())
+        for line in extproc_lines(rule for profile in workspace.program.profiles for rule in profile.rules):
+            output.say(f"groyne: {line}")
         manifests, notes = workspace.manifests, len(problems) - len(failing)
         read = f"{counted(len(manifests.profiles), 'profile')}, {counted(len(manifests.files), 'file')}"
         output.say(f"groyne: {read}: {counted(len(failing), 'problem')} to mend, {counted(notes, 'note')}")

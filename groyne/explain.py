@@ -5,13 +5,15 @@ is looked at, by the evaluator. Where the plan cannot carry out what the policy 
 needs a look inside TLS), the answer is what Envoy would do: refuse. No name is resolved.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dataplane.compile import Plan, make_plan
 from dataplane.interception import Handling
 from dataplane.limits import too_many_slots
 from dataplane.literals import refused_literal
+from groyne.engines import why_extproc
 from groyne.explain_input import CONNECT, readable
 from groyne.explain_name import judged_by_name
 from groyne.output import Exit
@@ -38,6 +40,8 @@ class Explanation:
     intercepted: bool = False
     because: tuple[str, ...] = ()
     detail: str = ""
+    engines: Mapping[str, str] = field(default_factory=dict)
+    """Why a rule is for ext-proc, by its id."""
 
     @property
     def exit_code(self) -> Exit:
@@ -57,11 +61,12 @@ class Explanation:
             "removeHeaders": list(verdict.remove_headers),
             "intercepted": self.intercepted,
             "interceptedBecause": list(self.because),
-            "rules": [rule_json(trace) for trace in verdict.rules],
+            "rules": [rule_json(trace, self.engines) for trace in verdict.rules],
         }
 
 
-def rule_json(trace: RuleTrace) -> dict[str, Any]:
+def rule_json(trace: RuleTrace, engines: Mapping[str, str]) -> dict[str, Any]:
+    because = engines.get(f"{trace.profile}/{trace.rule}")
     return {
         "profile": trace.profile,
         "rule": trace.rule,
@@ -69,6 +74,7 @@ def rule_json(trace: RuleTrace) -> dict[str, Any]:
         "acted": trace.acted,
         "engine": trace.engine.value,
         "why": trace.why,
+        **({"engineBecause": because} if because else {}),
     }
 
 
@@ -135,7 +141,8 @@ class Explainer:
             rule = next((rule for rule in self._selection.rules if rule.id == decided_by), None)
             path = "" if seen.method == CONNECT else seen.path.partition("?")[0]
             body = standard_body(host=seen.authority, method=seen.method, path=path, reason=verdict.reason, rule=rule)
-        return Explanation(request=raw, verdict=verdict, body=body, **more)
+        engines = {rule.id: why for rule in self._selection.rules if (why := why_extproc(rule))}
+        return Explanation(request=raw, verdict=verdict, body=body, engines=engines, **more)
 
 
 def as_if_issued(rule: Rule) -> dict[str, str] | None:

@@ -46,6 +46,10 @@ def print_explanation(explanation: Explanation, console: Console, *, reveal: boo
         for trace in explanation.verdict.rules
     ]
     output.print_table(("rule", "matched", "acted", "engine", "why"), rows, console=console)
+    for trace in explanation.verdict.rules:
+        if because := explanation.engines.get(f"{trace.profile}/{trace.rule}"):
+            line = f"{trace.profile}/{trace.rule} is for ext-proc, because {because}"
+            console.print(output.printable(line), markup=False)
 
 
 def explanation_lines(explanation: Explanation, *, reveal: bool) -> Iterator[str]:

@@ -1,6 +1,6 @@
-"""Ways to break the compiler on purpose, each a mistake that somebody could make. The differential test must see every one.
+"""Ways to break the compiler or ext-proc on purpose, each a mistake that somebody could make. The differential test must see every one.
 
-Each mutant replaces one function of `dataplane` where it is used; nothing else is touched.
+Each mutant replaces one function of `dataplane` or `extproc` where it is used; nothing else is touched.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -9,8 +9,12 @@ from dataclasses import replace
 from unittest.mock import patch
 
 from dataplane import guards, hosts, listeners, matching, mutations, predicates, query, routes
+from dataplane.entries import Context
 from dataplane.predicates import Predicate
 from dataplane.xds import Resource
+from extproc import stream
+from extproc.snapshot import View
+from policy.program import Engine
 from policy.strings import MatchKind, StringMatch
 
 
@@ -136,11 +140,37 @@ def escaped_slashes() -> AbstractContextManager[object]:
     return patch.object(guards, "escaped_slash", lambda: iter([False]))
 
 
+def unasked() -> AbstractContextManager[object]:
+    """What is ext-proc's to decide is sent on as if no rule had wanted it."""
+
+    def broken(condition: Predicate, host_rules: object, internal: tuple[str, ...], context: Context) -> object:
+        return routes.onward(condition, routes.refusals.route_name("passed"), {}, internal, context)
+
+    return patch.object(routes, "ask", broken)
+
+
+def own_rules_only() -> AbstractContextManager[object]:
+    """ext-proc judges by the rules that need it, and not by those before and behind them."""
+    real = View.rules
+    return patch.object(View, "rules", lambda self, host: tuple(rule for rule in real(self, host) if rule.engine is Engine.EXTPROC))
+
+
+def bodies_unread() -> AbstractContextManager[object]:
+    """ext-proc does not wait for bodies."""
+    real = stream.walk
+    return patch.object(stream, "walk", lambda rules, request, *, body_known: real(rules, request, body_known=True))
+
+
+def not_waiting() -> AbstractContextManager[object]:
+    """Where a route was chosen that waits for Lua, ext-proc's filter is not there for the one that is chosen then."""
+    return patch.object(routes, "waiting_filters", lambda pattern, host_rules, context: {})
+
+
 MUTANTS: Mapping[str, Callable[[], AbstractContextManager[object]]] = {
     mutant.__name__: mutant
     for mutant in (
         case, anchoring, comma, order, bypass, path_with_query, normalisation, port_default, when_ignored, apex, query_as_written,
-        query_last, mutated_conditions, echoing, fail_open, escaped_slashes,
+        query_last, mutated_conditions, echoing, fail_open, escaped_slashes, unasked, own_rules_only, bodies_unread, not_waiting,
     )
 }  # fmt: skip
 

@@ -6,6 +6,8 @@ from e2e.differential.client import Transport
 from e2e.differential.runner import Tally
 
 ACTIONS = ("bypass", "block", "mcp", "headers", "token", "issued", "told")
+"""A credential that is issued is one of `token`, and what is told of is something else besides: those two are only shown."""
+COUNTED = ACTIONS[:5]
 KINDS = ("host", "wildcard", "any host", "path exact", "path prefix", "path regex", "method", "port", "scheme",
          "header exact", "header prefix", "header regex", "query exact", "query prefix", "query regex")  # fmt: skip
 GROUPS = {"domain": KINDS[:3], "path": KINDS[3:6], "method": ("method",), "port": ("port",), "scheme": ("scheme",),
@@ -33,7 +35,7 @@ def thin(tally: Tally, least: int) -> list[str]:
     """Cells of action, group of conditions and transport that were met less often than that."""
     counts = {
         (action, group, transport.value): sum(tally.cells[action, kind, transport.value] for kind in kinds)
-        for action in ACTIONS
+        for action in COUNTED
         for group, kinds in GROUPS.items()
         for transport in Transport
     }
