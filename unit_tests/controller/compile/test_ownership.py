@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from controller.compile.network_policy import network_policy
-from controller.compile.ownership import Action, policy_step
+from controller.compile.ownership import Action, owner_renamed, policy_step
 from unit_tests.controller.compile.build import template
 
 UID = "uid-1"
@@ -142,3 +142,22 @@ def test_what_means_something_else_is_a_difference(change):
 def test_objects_that_bypassed_admission_stop_nothing(broken):
     """A poisoned object is foreign."""
     assert policy_step(wanted(), broken, uid=UID).action is Action.REFUSE
+
+
+def in_version(version: str, **more: Any) -> dict[str, Any]:
+    manifest = wanted()
+    reference = {**manifest["metadata"]["ownerReferences"][0], "apiVersion": f"extensions.agents.x-k8s.io/{version}"}
+    return live(manifest, ownerReferences=[{"uid": "another", "apiVersion": "v1"}, reference], **more)
+
+
+def test_an_owner_that_is_named_in_another_version_than_it_is_read_in_is_renamed_in_its_place():
+    """Where that version is not served any more the garbage collector would not find it."""
+    before = in_version("v1alpha1")
+    assert policy_step(wanted(), before, uid=UID).action is Action.REPLACE
+    change = {"op": "replace", "path": "/metadata/ownerReferences/1/apiVersion", "value": "extensions.agents.x-k8s.io/v1beta1"}
+    assert owner_renamed(wanted(), before) == [change]
+
+
+def test_an_owner_that_is_named_as_it_is_read_stays():
+    assert owner_renamed(wanted(), in_version("v1beta1")) == []
+    assert policy_step(wanted(), in_version("v1beta1"), uid=UID).action is Action.NOTHING
