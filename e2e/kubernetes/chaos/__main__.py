@@ -43,6 +43,8 @@ class Bar:
         self.done += 1
         self.failed += bool(told.problem)
         self.longest = max(self.longest, told.settled)
+        if told.problem:
+            sys.stderr.write(f"\nseed {told.schedule.seed}: {told.problem}\n")
         filled = WIDTH * self.done // self.total
         bar = "#" * filled + "." * (WIDTH - filled)
         seconds = time.monotonic() - self.began

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from e2e.cluster.control_plane import ControlPlane
-from e2e.cluster.faults import Asked, FaultProxy, Hang, Rule, fault_proxy
+from e2e.cluster.faults import Asked, FaultProxy, Hang, Rule, Silence, fault_proxy
 from e2e.kubernetes.controller_process import ACCOUNT, NAMESPACE, until
 from e2e.kubernetes.faults import laws
 from e2e.kubernetes.faults.life import STAGES
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 4
 PATIENCE = 60.0
+SILENCE = 120.0
 REST = 0.7
 """Statuses come some time after what they are about."""
 STEPS = "sandboxtemplates,networkpolicies,secrets,securityprofiles"
@@ -101,6 +102,19 @@ def stage(cluster: ControlPlane, logs: Path, kubeconfig: Path) -> Iterator[Stage
             operator.close()
 
 
+@pytest.fixture(scope="module")
+def silenced(ground: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stage, float]]:
+    """F3: watches that stay open and say nothing more, from the module's first test on, for that takes two minutes to be noticed."""
+    with stage(ground, tmp_path_factory.mktemp("silenced"), ground.kubeconfig_for(ACCOUNT, NAMESPACE)) as made:
+        STAGES["created"](made.place)
+        made.settled()
+        made.faults.add(Rule(verb="watch", action=Silence()))
+        began = time.monotonic()
+        STAGES["rotated"](made.place)
+        STAGES["narrowed"](made.place)
+        yield made, began
+
+
 def steps(cluster: ControlPlane, logs: Path, kubeconfig: Path) -> list[Step]:
     found: list[Step] = []
     with stage(cluster, logs, kubeconfig) as made:
@@ -149,6 +163,7 @@ def killed_at(made: Stage, trial: Trial, change: Callable[[Place], None]) -> Non
     made.operator.kill()
 
 
+@pytest.mark.usefixtures("silenced")
 def test_a_life_goes_on_after_a_crash_before_or_after_any_of_its_writes(ground: ControlPlane, tmp_path: Path):
     kubeconfig = ground.kubeconfig_for(ACCOUNT, NAMESPACE)
     found = steps(ground, tmp_path, kubeconfig)
@@ -160,3 +175,13 @@ def test_a_life_goes_on_after_a_crash_before_or_after_any_of_its_writes(ground: 
     before = [place.versions() for place in places]
     assert second_opinion(ground, tmp_path / "once.log") == 0
     assert [place.versions() for place in places] == before
+
+
+def test_watches_that_fall_silent_are_noticed_within_two_minutes(silenced: tuple[Stage, float]):
+    """F3. Each begins anew where it was, without a list."""
+    made, began = silenced
+    made.faults.clear()
+    left = SILENCE + 10 - (time.monotonic() - began)
+    until(lambda: not laws.wrong(made.place), lambda: f"noticed: {laws.wrong(made.place)}", max(left, 10))
+    log.info("silence noticed within %.0f s", time.monotonic() - began)
+    assert made.faults.asked(verb="list") == [each for each in made.faults.asked(verb="list") if each.began < began]

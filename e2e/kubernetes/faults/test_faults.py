@@ -4,7 +4,9 @@ One controller with all rights of its kustomization and a Lease, by way of the f
 whose are not. After each fault a fresh `--once` agrees: it writes nothing.
 """
 
+import json
 import logging
+import shutil
 import sys
 import threading
 import time
@@ -19,7 +21,7 @@ import httpx
 import pytest
 
 from e2e.cluster.control_plane import ControlPlane
-from e2e.cluster.faults import Asked, Cut, CutLine, Delay, FaultProxy, Hang, Insert, Rule, Status, Truncate, Twice
+from e2e.cluster.faults import Asked, Cut, CutLine, Delay, FaultProxy, Hang, Insert, Rule, Stale, Status, Truncate, Twice
 from e2e.kubernetes.controller_process import until
 from e2e.kubernetes.faults import laws
 from e2e.kubernetes.faults.operator import Operator, operator, second_opinion
@@ -34,6 +36,8 @@ CALM = 3.0
 """As soon as that where nothing is wrong."""
 
 
+PATIENT = ("--lease-duration", "60", "--lease-renew-deadline", "40")
+"""It is to live through what happens; what ends a leader has tests of its own."""
 LOG_SHOWN = 6000
 
 log = logging.getLogger(__name__)
@@ -51,6 +55,8 @@ class Scene:
     logs: Path
     edits: int = 0
     since: float = 0.0
+    since_version: str = ""
+    """From before anything was in the two places."""
 
     def settled(self, within: float = SOON) -> float:
         """Seconds until all is as it should be; by then nothing was written that is not ours, and `--once` has nothing to add."""
@@ -108,8 +114,9 @@ def wrong(place: Place) -> list[str]:
 @pytest.fixture
 def scene(ground: ControlPlane, faults: FaultProxy, place: Place, tmp_path: Path) -> Iterator[Scene]:
     well = Place.make(ground)
-    with operator(ground, faults, tmp_path, "controller") as found:
-        made = Scene(ground=ground, faults=faults, operator=found, bad=place, well=well, logs=tmp_path)
+    with operator(ground, faults, tmp_path, "controller", *PATIENT) as found:
+        before = place.http.get(place.path("configmap")).json()["metadata"]["resourceVersion"]
+        made = Scene(since_version=before, ground=ground, faults=faults, operator=found, bad=place, well=well, logs=tmp_path)
         for each in (place, well):
             made.edit(each)
         made.settled()
@@ -163,6 +170,55 @@ def listed(scene: Scene, since: float) -> list[tuple[str, str]]:
     looks = [(each.resource, each.namespace) for each in lists if "limit=1&" in f"{each.target}&"]
     assert len(looks) == len(set(looks)), looks
     return [(each.resource, each.namespace) for each in lists if "limit=1&" not in f"{each.target}&"]
+
+
+def test_etcd_is_restored_to_what_it_was(scene: Scene, tmp_path: Path):
+    """F14. What the controller has seen lies in the server's future, whose watches would never say a word."""
+    kept, data = tmp_path / "kept", scene.ground.directory / "etcd"
+    scene.faults.add(Rule(verb=WRITES, resource="secrets,networkpolicies", action=Status(500, "InternalError")))
+    scene.edit(scene.bad)
+    scene.bad.delete("policy", "plain-network-policy")
+    with asleep(scene.ground):
+        shutil.copytree(data, kept)
+    scene.faults.clear()
+    scene.settled()
+    for _ in range(5):
+        scene.edit(scene.bad)
+    scene.settled()
+    with asleep(scene.ground):
+        shutil.rmtree(data)
+        shutil.copytree(kept, data)
+    assert wrong(scene.bad)
+    scene.settled()
+
+
+WRITES = "create,update,patch,delete"
+
+
+@contextmanager
+def asleep(ground: ControlPlane) -> Iterator[None]:
+    """Everything that remembers, but the controller."""
+    for name in ("controller-manager", "apiserver", "etcd"):
+        ground.stop(name)
+    yield
+    for name in ("etcd", "apiserver", "controller-manager"):
+        ground.start(name)
+
+
+def test_a_list_from_a_server_that_lags_behind_is_not_believed(scene: Scene):
+    """F14. What it does not know yet is not taken for deleted."""
+    before = scene.bad.get("policy", "agent-network-policy")
+    version = scene.since_version
+    stale = scene.faults.add(Rule(verb="list", resource="securityprofiles,networkpolicies", action=Stale(version), times=2))
+    scene.faults.say(GONE, resource="securityprofiles")
+    scene.faults.say(GONE, resource="networkpolicies")
+    until(lambda: stale.hits == 2, "both are listed")
+    scene.settled()
+    assert [each for each in scene.faults.asked(namespace=scene.bad.namespace) if each.verb in ("delete", "create")] == []
+    assert scene.bad.get("policy", "agent-network-policy") == before
+
+
+GONE = json.dumps({"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired"}}).encode()
 
 
 def test_watches_that_are_cut_go_on_where_they_were(scene: Scene):
