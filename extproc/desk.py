@@ -10,6 +10,7 @@ from extproc.admission import Admission
 from extproc.events import Answer, Headers, Refuse
 from extproc.identity import Peer
 from extproc.issuing import Issued, Issuer
+from extproc.lookups import LOOKUPS
 from extproc.metrics import ExtprocMetrics
 from extproc.snapshot import Snapshot
 from extproc.stream import Machine, Resolved
@@ -65,7 +66,11 @@ class FrontDesk:
         return admitted
 
     async def issue(self, machine: Machine, rules: Sequence[Rule]) -> Issued:
-        return await self._issuer.issue(machine, rules)
+        noted = LOOKUPS.set(machine.looked_up)
+        try:
+            return await self._issuer.issue(machine, rules)
+        finally:
+            LOOKUPS.reset(noted)
 
     def opened(self) -> None:
         self._metrics.stream(+1)
@@ -76,7 +81,7 @@ class FrontDesk:
             self._metrics.stream_error()
 
     def answered(self, machine: Machine, began: float) -> None:
-        machine.took = self.clock() - began
+        machine.began, machine.took = began, self.clock() - began
         self._metrics.decided(machine.took)
 
     def resolved(self, outcome: Resolved) -> None:

@@ -17,6 +17,7 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
+from extproc.lookups import LOOKUPS
 from extproc.stream import Resolved
 from policy.program import Rule
 from policy.verdict import Outcome
@@ -52,6 +53,7 @@ class ExtprocMetrics:
         self._unattributed = counter("unauthenticated_requests", "Requests that nobody could tell whose they are.", "reason", "outcome")
         self._credentials = counter("credential_failures", "Credentials that were wanted and not to be had, by reason.", "reason")
         self._cache = counter("credential_cache", "Look-ups of issued credentials.", "result")
+        self._spans = counter("spans", "Spans of traces: sent, or dropped because the collector took none or too many waited.", "result")
         self._errors = counter("stream_errors", "Streams that ended with an error.")
         self._seconds = Histogram(
             "groyne_extproc_decision_seconds", "From a request's headers to the answer.", registry=registry, buckets=SECONDS
@@ -91,6 +93,15 @@ class ExtprocMetrics:
 
     def looked_up(self, result: str) -> None:
         self._cache.labels(result).inc()
+        noted = LOOKUPS.get()
+        if noted is not None:
+            noted.append(result)
+
+    def spans_sent(self, spans: int) -> None:
+        self._spans.labels("sent").inc(spans)
+
+    def spans_dropped(self, spans: int) -> None:
+        self._spans.labels("dropped").inc(spans)
 
     def fetched(self, outcome: str, seconds: float) -> None:
         self._provider.labels(outcome).observe(seconds)

@@ -8,6 +8,7 @@ It listens before it is ready, so that an Envoy that comes early is told no inst
 
 import asyncio
 import logging
+import secrets
 import signal
 import sys
 import time
@@ -28,6 +29,7 @@ from extproc.audit.metrics import AuditMetrics
 from extproc.audit.opening import open_dispatcher
 from extproc.desk import FrontDesk, Tell, TurnedAway
 from extproc.edge.listening import TRANSPORTS, Listening, Place, Secured
+from extproc.events import Headers, Refuse
 from extproc.feed import Swap
 from extproc.feed.cluster import ClusterFeed
 from extproc.feed.manifests import ManifestFeed
@@ -37,6 +39,7 @@ from extproc.providers.cache import CachedProvider
 from extproc.providers.http import Tls
 from extproc.providers.opening import Means, open_provider
 from extproc.settings import Settings
+from extproc.tracing import Tracer
 from kube.client import Client
 from kube.metrics import Metrics
 from kube.tasks import running
@@ -124,7 +127,8 @@ class Process:
         process = cls(settings, now)
         secured = await process._secured()
         provider = await process._provider(stack)
-        process.desk = process._desk(provider, await process._audit(stack))
+        heard = await process._audit(stack)
+        process.desk = process._desk(provider, process._traced(heard) if settings.traces_endpoint else heard)
         process.checks.add("snapshot", process.desk.not_ready)
         process.services["feed"] = await feed(settings, process.desk.swap, process.registry, stack)
         place = Place(
@@ -199,6 +203,27 @@ class Process:
             told=(dispatcher.tell, written.tell),
             turned_away=lambda headers, answer: written.write(refused(headers, reason=answer.reason, status=answer.status)),
         )
+
+    def _traced(self, audit: "Audit") -> "Audit":
+        """Beside the audit, who traces."""
+        from extproc.edge.otlp import Exporter  # noqa: PLC0415 - only who traces pays for it
+
+        tracer = Tracer(
+            ratio=self.settings.traces_ratio,
+            clock=time.monotonic,
+            offset=lambda: self.now().timestamp() - time.monotonic(),
+            random=secrets.token_bytes,
+            lost=self.metrics.spans_dropped,
+        )
+        exporter = Exporter(self.settings.traces_endpoint, tracer, sent=self.metrics.spans_sent, lost=self.metrics.spans_dropped)
+        self.services["traces"] = exporter.run
+        self.drains.append(exporter.drain)
+
+        def turned_away(headers: Headers, answer: Refuse) -> None:
+            audit.turned_away(headers, answer)
+            tracer.turned_away(headers, answer)
+
+        return Audit(told=(*audit.told, tracer.tell), turned_away=turned_away)
 
     async def _secured(self) -> Secured | None:
         settings = self.settings

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import NoDecode
 
-from daemon.settings import LABEL, NAME, Model, OptionalPath, Seconds, entries, of, together
+from daemon.settings import COLLECTOR, LABEL, NAME, Model, OptionalPath, Seconds, entries, of, together
 from extproc.admission import IdentitySource
 
 Sources = Annotated[tuple[IdentitySource, ...], NoDecode, BeforeValidator(entries)]
@@ -139,6 +139,22 @@ class Settings(Model):
         description="Where gRPC health and reflection are served, without TLS. Empty: nowhere.",
         json_schema_extra=of("ADDRESS"),
         pattern=r"^(|unix:/.+|.+:[0-9]{1,5})$",
+    )
+    traces_endpoint: str = Field(
+        "",
+        description="An OpenTelemetry collector that is sent a span for each decision, by OTLP over gRPC: `http://HOST:4317`, or"
+        " `https://…` with the system's roots. Without one nothing is traced.",
+        json_schema_extra=of("URL"),
+        pattern=COLLECTOR,
+        max_length=300,
+    )
+    traces_ratio: float = Field(
+        1.0,
+        description="The share of traces that is told, chosen by the trace's id: what the sandbox says of sampling does not count.",
+        json_schema_extra=of("RATIO"),
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
     )
     drain: Seconds = Field(
         10.0, description="At the end: how long open streams and waiting audit events have.", json_schema_extra=of("SECONDS")

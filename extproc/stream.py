@@ -48,8 +48,11 @@ class Resolved:
     credentials_failed: tuple[str, ...] = ()
     inputs: Mapping[ProfileRef, Inputs] = field(default_factory=dict, repr=False)
     """Those of the snapshot that decided."""
+    began: float = 0.0
     took: float = 0.0
-    """Seconds from the headers to the answer."""
+    """When the headers came, by a monotonic clock, and the seconds from there to the answer."""
+    looked_up: tuple[str, ...] = ()
+    """How issued credentials were found."""
 
 
 Answers = list[Answer]
@@ -78,8 +81,10 @@ class Machine:
     """Called where the host refuses what was issued for this request."""
     without: frozenset[str] = frozenset()
     """Rules that forward without the credential that they want."""
+    began: float = 0.0
     took: float = 0.0
-    """Seconds from the headers to the answer, as whoever drives this has measured."""
+    """When the headers came, and the seconds from there to the answer, as whoever drives this has measured."""
+    looked_up: list[str] = field(default_factory=list)
 
     def on(self, event: Event) -> Answers | Wanting:
         match event:
@@ -231,7 +236,9 @@ class Machine:
             status=self.status,
             credentials_failed=self.failed,
             inputs=self.view.inputs,
+            began=self.began,
             took=self.took,
+            looked_up=tuple(self.looked_up),
         )
 
     @property
