@@ -32,7 +32,7 @@ def read_raw(headers: Headers) -> RawRequest | Malformed:
                 return Malformed(reason="MalformedHeader", detail="a pseudo-header is there twice")
             pseudo[name] = value
         elif name not in HOP_BY_HOP and not name.startswith(OWN):
-            lines.append((name, value))
+            lines += crumbs(value) if name == "cookie" else [(name, value)]
     host = pseudo.get(":authority") or next((value for name, value in lines if name == "host"), "")
     method = pseudo.get(":method", "")
     return RawRequest(
@@ -43,6 +43,14 @@ def read_raw(headers: Headers) -> RawRequest | Malformed:
         headers=tuple(line for line in lines if line[0] != "host"),
         http2=modern(headers.attributes),
     )
+
+
+def crumbs(cookie: str) -> list[tuple[str, str]]:
+    """HTTP/2's cookie lines, which Envoy has put together: empty ones at the end would look like a space that no value may end in."""
+    bare = cookie
+    while bare.endswith("; "):
+        bare = bare.removesuffix("; ")
+    return [("cookie", bare), *[("cookie", "")] * ((len(cookie) - len(bare)) // 2)]
 
 
 def modern(attributes: Mapping[str, str]) -> bool:
