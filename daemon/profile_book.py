@@ -5,7 +5,7 @@ version in force as long as the object exists: the one that was in force before,
 Secret has kept (`restore`). An object made anew under the same name has no past.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -64,10 +64,10 @@ class Change:
 
 @dataclass(slots=True)
 class ProfileBook:
-    """`engines` are those that run where the profiles will be in force; `sources`: what versions were compiled from is kept."""
+    """`engines` are those that run where the profiles will be in force; `kept` is how a version is kept, which means the same."""
 
     engines: frozenset[Engine] = NATIVE_ONLY
-    sources: bool = True
+    kept: Callable[[Version], Version] = lambda version: version
     _entries: dict[ProfileRef, Entry] = field(default_factory=dict)
     _index: SelectorIndex[ProfileRef] = field(default_factory=SelectorIndex)
 
@@ -135,8 +135,8 @@ class ProfileBook:
     def _read(self, ref: ProfileRef, stamp: tuple[Any, ...], raw: Raw, before: Entry | None) -> Entry:
         uid, generation = objects.uid_of(raw), objects.generation(raw)
         version, rules, problems = compiled(raw, ref, self.engines)
-        if version and not self.sources:
-            version = replace(version, source={})
+        if version:
+            version = self.kept(version)
         if version is None:
             past = before.version if before else None
             version = past if past and past.uid == uid else None

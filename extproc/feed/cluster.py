@@ -12,8 +12,8 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from crds import parse
@@ -21,11 +21,12 @@ from crds.sandbox_template import SandboxTemplate
 from daemon.kinds import GLOBAL_PROFILES, NAMESPACES, OLDER_TEMPLATES, PODS, PROFILES, SECRETS, TEMPLATES
 from daemon.last_good import LastGood
 from daemon.opted_in import OptedIn
-from daemon.profile_book import ProfileBook, ref_of
+from daemon.profile_book import ProfileBook, Version, ref_of
 from daemon.secret_reader import SecretReader
 from extproc.feed import Swap
 from extproc.feed.pace import Pace, put_aside
 from extproc.feed.quiet import Quiet
+from extproc.feed.sharing import Sharing
 from extproc.feed.values import Values, config_maps_named, secrets_named
 from extproc.snapshot import NamedIn, Pod, Snapshot, Sources
 from kube import objects
@@ -42,6 +43,8 @@ RETRY = 2.0
 POLL = 0.05
 OPT_IN_LABEL = "groyne.dev/secrets=managed"
 HEAD = ("name", "namespace", "uid", "generation", "resourceVersion", "annotations")
+SPEC = "packed"
+NOTHING: Raw = {}
 ENDED = frozenset({"Succeeded", "Failed"})
 
 log = logging.getLogger(__name__)
@@ -54,7 +57,7 @@ class ClusterFeed:
         self, client: Client, swap: Swap, *, namespace: str = "", opt_in_label: str = OPT_IN_LABEL, addresses: bool = False
     ) -> None:
         self._client, self._swap, self._namespace = client, swap, namespace
-        self._book = ProfileBook(engines=frozenset(Engine), sources=False)
+        self._book = ProfileBook(engines=frozenset(Engine), kept=lean(Sharing()))
         self._arrived: dict[ProfileRef, Raw | None] = {}
         """Profiles that changed and were not compiled yet, packed; None: gone."""
         self._stale = True
@@ -103,7 +106,7 @@ class ClusterFeed:
         while self._arrived:
             ref, raw = self._arrived.popitem()
             try:
-                change = self._book.put(unpacked(raw)) if raw else self._book.remove(ref)
+                change = self._book.put(unpack(raw)) if raw else self._book.remove(ref)
             except Exception as error:  # noqa: BLE001 - no profile keeps the others from being read; its text may hold what nobody should see
                 log.error("a profile could not be read: %s", where(error), extra={"profile": str(ref)})  # noqa: TRY400
                 continue
@@ -220,14 +223,21 @@ def look(book: ProfileBook, opted_in: list[str]) -> Found:
 
 
 def packed(raw: Raw) -> Raw:
-    """As text a profile takes a tenth of what it takes as dicts, and is read again only when it has changed."""
+    """As text a profile takes a tenth of what it takes as dicts, and once it is compiled nothing of it but its head."""
     head = objects.metadata(raw)
     kept = {name: head[name] for name in HEAD if name in head}
-    return {"apiVersion": raw.get("apiVersion"), "kind": raw.get("kind"), "metadata": kept, "packed": json.dumps(raw.get("spec"))}
+    return {"apiVersion": raw.get("apiVersion"), "kind": raw.get("kind"), "metadata": kept, SPEC: json.dumps(raw.get("spec"))}
 
 
-def unpacked(raw: Raw) -> Raw:
-    return {name: value for name, value in raw.items() if name != "packed"} | {"spec": json.loads(raw["packed"])}
+def unpack(raw: Raw) -> Raw:
+    """As it came; the text is gone then."""
+    spec = json.loads(raw.pop(SPEC))
+    return {**raw, "spec": spec}
+
+
+def lean(sharing: Sharing) -> Callable[[Version], Version]:
+    """What it was compiled from is the controller's to keep."""
+    return lambda version: replace(version, source=NOTHING, profile=sharing.profile(version.profile))
 
 
 def settled(name: str, informer: Informer) -> bool:
