@@ -52,7 +52,7 @@ def targets(found: Measured, others: dict[str, Measured]) -> list[Target]:
         made.append(Target(title=f"{case.title}: peak memory", seen=found.megabytes, most=case.megabytes, unit="MB", form=".0f"))
     if found.edits:
         made.append(Target(title=f"{case.title}: edit to Secret, p99", seen=percentile(found.edits, 99), most=case.edit_limit, unit="s"))
-    if case.like:
+    if case.like in others:
         ratio = per_template(found) / per_template(others[case.like])
         made.append(Target(title=f"{case.title}: time for one, beside {others[case.like].case.title}", seen=ratio, most=MOST_OF_LIKE))
     return made
@@ -117,8 +117,8 @@ def cases_table(cases: Sequence[Measured]) -> Table:
 def figures(found: Measured) -> list[str]:
     done = [f"{found.done[name]:.1f}" if name in found.done else "" for name in ("policies", "labels", "Secrets", "statuses")]
     edits = [f"{1000 * percentile(found.edits, percent):.0f}" if found.edits else "" for percent in (50, 99)]
-    cpu = 1000 * found.cpu / found.case.count
-    each = [f"{per_template(found):.2f}", f"{cpu:.2f}", f"{found.megabytes:.0f}"]
+    cpu, server = (1000 * seconds / found.case.count for seconds in (found.cpu, found.server_cpu))
+    each = [f"{per_template(found):.1f}", f"{cpu:.1f}", f"{server:.1f}", f"{found.megabytes:.0f}"]
     return [f"{found.first:.1f}", *done, *each, *edits, f"{found.ready_again:.1f}"]
 
 

@@ -57,6 +57,7 @@ class Measured:
     first: float = 0.0
     done: dict[str, float] = field(default_factory=dict)
     cpu: float = 0.0
+    server_cpu: float = 0.0
     megabytes: float = 0.0
     edits: list[float] = field(default_factory=list)
     floor: Floor | None = None
@@ -95,14 +96,19 @@ def patience(case: Case) -> float:
 
 
 def cold(cluster: ControlPlane, case: Case, found: Measured, replica: Replica, began: datetime) -> None:
+    before = server_cpu(cluster)
     settled(case, replica)
-    found.cpu = used(replica.process.pid).cpu
+    found.cpu, found.server_cpu = used(replica.process.pid).cpu, server_cpu(cluster) - before
     calls = [call for call in writes(cluster) if call.code < 300]
     found.first = (calls[0].ended - began).total_seconds()
     for name, (resource, count) in expected(case).items():
         ends = {call.path: call.ended for call in calls if (call.resource, call.subresource) == resource}
         assert len(ends) >= count, f"{len(ends)} of {count} {name} were written"
         found.done[name] = (max(ends.values()) - began).total_seconds()
+
+
+def server_cpu(cluster: ControlPlane) -> float:
+    return sum(used(cluster.processes.pid(name)).cpu for name in ("apiserver", "etcd"))
 
 
 def expected(case: Case) -> dict[str, tuple[tuple[str, str], int]]:
