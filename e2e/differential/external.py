@@ -31,6 +31,7 @@ from policy.program import ProviderRef, Rule
 
 SOCKET = "external.sock"
 PATIENCE = 10.0
+KNOWN = {**words.ISSUED, **words.STS}
 TOKEN = base64.b64encode(json.dumps({"accessToken": "of-the-sandbox", "sandboxClientId": "it"}).encode()).decode("ascii")
 
 
@@ -38,7 +39,7 @@ class Known:
     """A provider that says what everybody knows."""
 
     async def fetch(self, ask: ProviderRequest, *, deadline: float) -> ProviderAnswer:
-        values = words.ISSUED.get(ask.provider)
+        values = KNOWN.get(ask.provider)
         if values is None:
             raise ProviderError(Failure.STATUS)
         return ProviderAnswer(values={key: values[key] for key in ask.keys})
@@ -51,7 +52,7 @@ class Known:
 def issued(rule: Rule) -> Mapping[str, str] | None:
     """What `Known` gives a rule."""
     source = rule.exchange.source if rule.exchange else None
-    return words.ISSUED.get(source.name) if isinstance(source, ProviderRef) else None
+    return KNOWN.get(source.name) if isinstance(source, ProviderRef) else None
 
 
 class ManyDesks:
@@ -108,13 +109,24 @@ def deciding(programs: Sequence[Program], directory: Path, transport: str) -> It
     """The path of its socket."""
     path = str(directory / SOCKET)
     (directory / SOCKET).unlink(missing_ok=True)
-    serving = TRANSPORTS[transport](ManyDesks(programs), Place(bind=f"unix:{path}", drain=0.2, metadata=True))
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_until_complete, args=(serving.run(),), daemon=True)
+    loop, ready, stop = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
+
+    async def serve() -> None:
+        # grpcio's server belongs to the loop that it is made in.
+        serving = TRANSPORTS[transport](ManyDesks(programs), Place(bind=f"unix:{path}", drain=0.2, metadata=True))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(serving.run())
+            await serving.started()
+            ready.set()
+            await stop.wait()
+            serving.stop()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
     thread.start()
     try:
-        asyncio.run_coroutine_threadsafe(serving.started(), loop).result(PATIENCE)
+        if not ready.wait(PATIENCE):
+            raise TimeoutError("ext-proc does not listen")
         yield path
     finally:
-        loop.call_soon_threadsafe(serving.stop)
+        loop.call_soon_threadsafe(stop.set)
         thread.join(PATIENCE)

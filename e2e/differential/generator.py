@@ -158,6 +158,9 @@ def token(random: Random) -> Manifest:
         header = random.choice(("Authorization", "x-a", "x-b", "X-Key"))
         api_key["when"] = {"header": header, "pattern": random.choice([*filter(None, words.VALUE_REGEXES), "Bearer __PLACEHOLDER__"])}
     found: Manifest = {"type": "ApiKey", "credentialRef": source, "apiKey": api_key}
+    if random.random() < 0.06:
+        # Few requests are signed: the others fail, and failStrategy says what follows.
+        found = {"type": "AliyunSTS", "credentialRef": {"credentialProvider": {"name": random.choice([*words.STS, words.FAILING])}}}
     if random.random() < 0.5:
         found["failStrategy"] = random.choice(("Allow", "Block", "Ignore"))
     if random.random() < 0.05:

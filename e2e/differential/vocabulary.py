@@ -72,6 +72,7 @@ SECRETS: Mapping[str, str] = {"good": "s3cr3t-A", "odd": "p%41 q,é", "other": "
 MISSING = "missing"
 ISSUED: Mapping[str, Mapping[str, str]] = {"vault": {"apiKey": "issued-A"}, "strange": {"apiKey": "p%41 q,\xe9"}}
 """By provider."""
+STS: Mapping[str, Mapping[str, str]] = {"sts": {"accessKeyId": "STS.A", "accessKeySecret": "secret", "securityToken": "token"}}
 FAILING = "failing"
 """A provider that never issues anything."""
 BODIES = (None, None, "no", "", "é 100% %REQ(x-a)%", '{"json": true}')

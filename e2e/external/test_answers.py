@@ -224,3 +224,34 @@ def test_the_log_says_what_was_decided(tmp_path):
             time.sleep(0.2)
         line = json.loads(at.log.read_text().splitlines()[0])
     assert line["decided"] == {"verdict": "mutated", "rule": ""}
+
+
+def test_a_signature_in_the_query_is_sent(tmp_path):
+    """The target may change, and the host that it goes to may not."""
+
+    async def signs(messages, context):
+        async for _ in messages:
+            response = headers_decided()
+            option = response.request_headers.response.header_mutation.set_headers.add(append_action=2)
+            option.header.key, option.header.raw_value = ":path", b"/v1/x?Signature=a%2Fb"
+            yield response
+
+    with rig(tmp_path, signs) as at:
+        assert at.ask("/v1/x?Signature=old")[0] == 200
+        assert at.upstream.received[-1].target == "/v1/x?Signature=a%2Fb"
+        assert at.upstream.received[-1].host == HOST
+
+
+def test_a_connection_that_is_upgraded_is_decided_first(tmp_path):
+    """A WebSocket's request is a request like any other; what follows is not shown."""
+    shown = []
+
+    async def decides_once(messages, context):
+        async for message in messages:
+            shown.append(message.WhichOneof("request"))
+            yield headers_decided(x_team="harbour")
+
+    with rig(tmp_path, decides_once) as at:
+        at.ask(connection="Upgrade", upgrade="websocket", sec_websocket_version="13", sec_websocket_key="x" * 24)
+        assert at.upstream.received[-1].header("x-team") == "harbour"
+    assert shown == ["request_headers"]
