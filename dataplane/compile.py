@@ -123,7 +123,10 @@ def credentials_read(plan: Plan, credentials: Mapping[SecretKeyRef, str], layout
     return subscriptions(plan.selection.rules, available_rules(plan.selection, credentials), layout)
 
 
-def route_files(plan: Plan, credentials: Mapping[SecretKeyRef, str], options: Options) -> dict[str, str]:
+def route_files(
+    plan: Plan, credentials: Mapping[SecretKeyRef, str], options: Options, *, explicit: bool = True, tls: bool = True
+) -> dict[str, str]:
+    """A pod has no clients that name the proxy (`explicit`), and nothing within `tls` where nothing is intercepted."""
     selection = plan.selection
     index = RuleIndex(selection.rules)
     hosts = {host.pattern: index.covering(host.pattern) for host in with_literals(plan, options)}
@@ -142,7 +145,11 @@ def route_files(plan: Plan, credentials: Mapping[SecretKeyRef, str], options: Op
         )
 
     http, https = context("http"), context("https")
-    tables = (explicit_table(hosts, plans, http), plain_table(hosts, http), tls_table(hosts, plans, https))
+    tables = (
+        *((explicit_table(hosts, plans, http),) if explicit else ()),
+        plain_table(hosts, http),
+        *((tls_table(hosts, plans, https),) if tls else ()),
+    )
     return {f"rds-{table['name']}.json": table_file(table) for table in tables}
 
 

@@ -79,7 +79,7 @@ def compile_sidecar(plan: Plan, credentials: Mapping[SecretKeyRef, str], leafs: 
     files = {
         **secret_files(plan.selection, credentials, leafs),
         **external_files(options.external),
-        **{name: text for name, text in route_files(plan, credentials, shared).items() if name in used_tables(leafs)},
+        **route_files(plan, credentials, shared, explicit=False, tls=bool(leafs)),
         **judge_files(plan, hosts),
     }
     subscribed = credentials_read(plan, credentials, options.layout)
@@ -139,10 +139,6 @@ def refuses_address(plan: Plan, hosts: list[HostPlan]) -> bool:
     decisions = (decision for host in judged for decision in name_decisions(index.covering(host.pattern), host.handling))
     unread = all(host.handling is Handling.PASS and passes_unread(index.covering(host.pattern)) for host in judged)
     return not unread or any(decision.refused_by for decision in decisions)
-
-
-def used_tables(leafs: tuple[Pair, ...]) -> tuple[str, ...]:
-    return ("rds-plain.json", f"rds-{names.INTERCEPT}.json") if leafs else ("rds-plain.json",)
 
 
 def judge_files(plan: Plan, hosts: list[HostPlan]) -> dict[str, str]:
