@@ -13,8 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import grpc
-
 from dataplane.external import External
 from dataplane.external_settings import ExternalSettings
 from groyne import output
@@ -36,10 +34,6 @@ ASK_EVERY = 0.02
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 STEADY = 10.0
 """Seconds after which an end is no longer taken for a start that failed."""
-
-CHECK = "/grpc.health.v1.Health/Check"
-SERVING = b"\x08\x01"
-"""A HealthCheckResponse, written out."""
 
 
 class ExternalError(Exception):
@@ -170,23 +164,21 @@ class ExtProc:
         return f"{status.st_ino}.{status.st_mtime_ns}"
 
     async def _until(self, service: str, *, starting: bool) -> None:
+        from groyne.grpc_health import asking  # noqa: PLC0415 - every command would wait for gRPC to load, and few need it
+
         limit = START_DEADLINE if starting else TAKEN_WITHIN
-        target = f"unix:{self.directory.private / HEALTH_SOCKET}"
         try:
-            async with asyncio.timeout(limit), grpc.aio.insecure_channel(target, options=RECONNECTING) as channel:
-                ask = channel.unary_unary(CHECK)
-                while not await self._serves(ask, service, starting=starting):  # noqa: ASYNC110 - an older snapshot announces nothing
+            async with asyncio.timeout(limit), asking(f"unix:{self.directory.private / HEALTH_SOCKET}") as serves:
+                while not await serves(service):
+                    if starting:
+                        self._refuse_if_ended()
                     await asyncio.sleep(ASK_EVERY)
         except TimeoutError:
             raise ExternalError(f"ext-proc is not ready within {limit:.0f} s: {self.last_words()}") from None
 
-    async def _serves(self, ask: "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]", service: str, *, starting: bool) -> bool:
-        if starting and self._process and self._process.returncode is not None:
+    def _refuse_if_ended(self) -> None:
+        if self._process and self._process.returncode is not None:
             raise ExternalError(f"ext-proc does not start ({ended(self._process.returncode)}): {self.last_words()}")
-        name = service.encode()
-        with contextlib.suppress(grpc.aio.AioRpcError):
-            return bool(await ask(b"\x0a" + bytes([len(name)]) + name, timeout=1.0) == SERVING)
-        return False
 
     def last_words(self) -> str:
         """The end of its log, which holds no values."""
@@ -194,9 +186,6 @@ class ExtProc:
             lines = (self.directory.private / LOG).read_text(encoding="utf-8", errors="replace").splitlines()
             return " | ".join(line[:300] for line in lines[-3:]) or "its log says nothing"
         return "it left no log"
-
-
-RECONNECTING = (("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 200), ("grpc.enable_http_proxy", 0))
 
 
 def ended(code: int) -> str:

@@ -89,7 +89,7 @@ def test_killed_it_comes_back_with_the_last_edit(place):
             os.kill(first, signal.SIGKILL)
             before = asyncio.get_running_loop().time()
             await external.tell(read(policy, manifest(ISSUED), manifest(ISSUED, name="other")))
-            assert asyncio.get_running_loop().time() - before < 4.0
+            assert asyncio.get_running_loop().time() - before < 2.0 + 2.0 * os.getloadavg()[0] / (os.cpu_count() or 1)
             assert external.process_id != first
             assert external.restarts == 1
             assert said == ["groyne: ext-proc ended (signal 9); what needs it is refused until it is back"]
