@@ -28,6 +28,7 @@ from controller.settings import Settings
 from controller.surroundings import Surroundings
 from controller.template_book import TemplateBook
 from controller.template_reconciler import Effects, Rooms, TemplateReconciler
+from controller.workload_keeper import Place, WorkloadKeeper
 from daemon.kinds import GLOBAL_PROFILES, PROFILES, SERVICES
 from daemon.last_good import LastGood
 from daemon.opted_in import EVERYWHERE, OptedIn
@@ -50,6 +51,7 @@ ORDER_AFTER = 1.0
 POLL = 0.05
 AGAIN = 1.0
 KUBERNETES_SERVICE = Key("default", "kubernetes")
+EXT_PROC = Key("", "groyne-ext-proc")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,6 +78,7 @@ class Assembly:
         self._profiles: WorkQueue[ProfileRef] = around.queue("securityprofile")
         self._orders: WorkQueue[str] = around.queue("order")
         self._nudges: WorkQueue[Key] = around.queue("nudge")
+        self._workloads: WorkQueue[Key] = around.queue("workload")
         self._caches = Caches.make(around.client, settings)
         self._opted_in = OptedIn(group=group, make=self._secrets_informer, changed=self._access_changed)
         self._secrets = SecretReader(around.client, self._opted_in.informer)
@@ -86,8 +89,17 @@ class Assembly:
             nodes=self._caches.nodes.store.list,
             kubernetes_service=lambda: self._state.service,
             ext_proc=self._ext_proc,
+            authorities=lambda: self._keeper.authorities,
         )
         self._state.pace = Pace(self._contests())
+        self._keeper = WorkloadKeeper(
+            place=Place.of(settings),
+            writer=SecretWriter(around.client, self._state.pace),
+            announce=Announcer(self._tell),
+            changed=self._surroundings_changed,
+            expiring=lambda ends: around.own_metrics.certificates(settings.pod_namespace, "", ends),
+            now=now,
+        )
         self._dispatch = self._make_dispatch()
         self._last_good = LastGood(client=around.client, profiles=self._state.profiles, changed=self._dispatch.changed)
         around.own_metrics.inventory(templates=lambda: len(self._state.templates), profiles=self._state.profiles.states)
@@ -117,6 +129,9 @@ class Assembly:
 
     async def prepare(self) -> None:
         """What must be known before the first status is written, and what may have changed while another led."""
+        if self._settings.issues:
+            await self._keeper.first_look()
+            self._workloads.add(EXT_PROC)
         self._cluster.refresh()
         await self._last_good.restore(self._opted_in.open)
         order = self._order_reconciler()
@@ -142,7 +157,7 @@ class Assembly:
                 group.create_task(controller.run())
             await self._settled()
             self.shut_down()
-        return self._state.ledger.all_written
+        return self._state.ledger.all_written and (self._keeper.complete or not self._settings.issues)
 
     async def _settled(self) -> None:
         """All queues empty, also of what was put off, for as long as nothing fails: what fails is not waited for."""
@@ -154,7 +169,7 @@ class Assembly:
                 return
 
     def shut_down(self) -> None:
-        for queue in (self._templates, self._profiles, self._orders, self._nudges):
+        for queue in (self._templates, self._profiles, self._orders, self._nudges, self._workloads):
             queue.shut_down(drop=True)
 
     def _controllers(self) -> list[Controller[Any]]:
@@ -176,7 +191,11 @@ class Assembly:
             controller("securityprofile", self._profile_reconciler(), self._profiles, workers),
             controller("order", self._order_reconciler(), self._orders, 1),
         ]
-        return [*found, controller("nudge", self._nudger(), self._nudges, 2)] if self._caches.pods else found
+        if self._caches.pods:
+            found.append(controller("nudge", self._nudger(), self._nudges, 2))
+        if self._settings.issues:
+            found.append(controller("workload", self._keeper, self._workloads, 1))
+        return found
 
     def _template_reconciler(self) -> TemplateReconciler:
         client, state = self._around.client, self._state

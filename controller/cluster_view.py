@@ -9,6 +9,8 @@ from controller.compile.families import cluster_families
 from controller.compile.groyne_policy import Endpoint
 from controller.compile.ranges import cluster_ranges
 from controller.compile.template import Cluster
+from controller.compile.workload_authorities import Authorities
+from controller.compile.workload_secrets import Issuing
 from controller.ext_proc import ExtProcPlace
 from controller.settings import Settings
 from dataplane.redirect import Families
@@ -27,6 +29,7 @@ class ClusterView:
     nodes: Objects
     kubernetes_service: Callable[[], Raw | None]
     ext_proc: ExtProcPlace
+    authorities: Callable[[], Authorities | None] = lambda: None
     _known: Cluster | None = field(default=None)
 
     def __call__(self) -> Cluster:
@@ -55,7 +58,10 @@ class ClusterView:
         ext_proc = Endpoint(namespace=self.settings.pod_namespace)
         if self.ext_proc.host:
             ext_proc = replace(ext_proc, port=self.ext_proc.port)
-        return Cluster(extra_excluded=ranges, sidecar=options, ext_proc=ext_proc)
+        return Cluster(extra_excluded=ranges, sidecar=options, ext_proc=ext_proc, issuing=self._issuing())
+
+    def _issuing(self) -> Issuing | None:
+        return Issuing(trust_domain=self.settings.trust_domain, authorities=self.authorities()) if self.settings.issues else None
 
 
 def texts(ranges: Iterable[object]) -> tuple[str, ...]:

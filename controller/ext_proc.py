@@ -2,7 +2,8 @@
 
 A sandbox's resolver knows no names of the cluster, so it is the controller that looks the name up, at the start and from time to time; what
 does not resolve any more keeps its last address. Without an address nothing is written at all: what was written before is no worse.
-The sidecar's certificate for ext-proc lies in files at one fixed place of its pod; who puts them there is not known here.
+The sidecar's certificate for ext-proc lies in files of its pod: among those of its template's Secret where the controller signs it, else at
+one fixed place, and who puts them there is not known here.
 """
 
 import asyncio
@@ -12,9 +13,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
+from controller.compile.workload_secrets import CLIENT, CLIENT_AUTHORITIES
 from controller.settings import Settings
 from dataplane.external import ClientTls, External
 from dataplane.redirect import Families
+from dataplane.sidecar import DIRECTORY
 from policy.actions import NATIVE_ONLY
 from policy.program import Engine
 
@@ -85,9 +88,19 @@ class ExtProcPlace:
         address = self._address(families)
         if address is None:
             return None
-        tls = ClientTls(server_id=self.settings.ext_proc_id, directory=CERTIFICATES)
         place = {"socket_address": {"address": address, "port_value": self.port}}
-        return External(address=place, tls=tls, settings=self.settings.ext_proc_settings)
+        return External(address=place, tls=self._tls(), settings=self.settings.ext_proc_settings)
+
+    def _tls(self) -> ClientTls:
+        if not self.settings.issues:
+            return ClientTls(server_id=self.settings.ext_proc_identity, directory=CERTIFICATES)
+        return ClientTls(
+            server_id=self.settings.ext_proc_identity,
+            directory=DIRECTORY,
+            certificate=f"{CLIENT}.crt",
+            key=f"{CLIENT}.key",
+            authorities=CLIENT_AUTHORITIES,
+        )
 
     def _address(self, families: Families) -> str | None:
         """Of the family that all pods have, if there is one."""

@@ -28,12 +28,12 @@ from prometheus_client.registry import Collector
 
 LAG_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 MOST_CERTIFICATES = 2000
-"""Series, not templates: each of these has a CA and its leafs."""
+"""Series, not templates: one of these has a CA, its leafs, and what it shows to ext-proc."""
 NUDGED = ("patched", "failed")
 
 Place = tuple[str, str]
-"""Namespace and name of a template."""
-Ends = Mapping[Literal["ca", "leaf"], datetime]
+"""Namespace and name of a template. Without a name: ext-proc's authority and certificate."""
+Ends = Mapping[Literal["ca", "leaf", "client"], datetime]
 
 
 class ControllerMetrics:
@@ -119,5 +119,5 @@ class Certificates(Collector):
         return ((end.timestamp(), place, kind) for place, ends in places for kind, end in ends.items())
 
     def family(self) -> GaugeMetricFamily:
-        text = "When a template's CA and its first leaf end, in seconds since 1970; of many, those that end first."
+        text = "When a template's CA, its first leaf and its client certificate end, in seconds since 1970; of many, those that end first."
         return GaugeMetricFamily("groyne_certificate_expiration_timestamp_seconds", text, labels=("namespace", "template", "kind"))

@@ -196,8 +196,22 @@ class Settings(Model):
     )
     ext_proc_id: Id = Field(
         "",
-        description="The SPIFFE id that ext-proc's certificate must have: sidecars talk to nobody else. Needed with ext-proc-address.",
+        description="The SPIFFE id that ext-proc's certificate must have: sidecars talk to nobody else. Needed where certificates come from"
+        " files; without one the controller signs for `spiffe://TRUST-DOMAIN/ns/POD-NAMESPACE/sa/groyne-ext-proc`.",
         json_schema_extra=of("ID"),
+    )
+    ext_proc_certificates: Literal["controller", "files"] = Field(
+        "controller",
+        description="Who signs what sidecars and ext-proc show each other. `controller`: this process, in Secrets of its own namespace and"
+        " in each template's. `files`: somebody else, who puts files into the sidecars' /etc/groyne/ext-proc (cert-manager, SPIRE).",
+    )
+    trust_domain: str = Field(
+        "cluster.local",
+        description="The SPIFFE trust domain of the certificates that the controller signs. Another one is another authority: everything"
+        " is signed anew.",
+        json_schema_extra=of("NAME"),
+        pattern=r"^[a-z0-9._-]+$",
+        max_length=255,
     )
     ext_proc_filter: Pairs = Field(
         (),
@@ -206,6 +220,15 @@ class Settings(Model):
         " writableNamespaces (docs/ext-proc.md).",
         json_schema_extra=of("NAME=VALUE;…", default="none"),
     )
+
+    @property
+    def issues(self) -> bool:
+        """Whether the controller signs certificates."""
+        return bool(self.ext_proc_address) and self.ext_proc_certificates == "controller"
+
+    @property
+    def ext_proc_identity(self) -> str:
+        return self.ext_proc_id or f"spiffe://{self.trust_domain}/ns/{self.pod_namespace}/sa/groyne-ext-proc"
 
     @property
     def ext_proc_settings(self) -> ExternalSettings:
@@ -218,6 +241,10 @@ class Settings(Model):
         self.in_order("call_deadline", "reconcile_timeout", "a turn consists of calls")
         if (self.metrics_cert is None) != (self.metrics_key is None):
             raise together("metrics_cert", "metrics_key", "a certificate and its key go together: give both, or neither")
-        if bool(self.ext_proc_address) != bool(self.ext_proc_id):
-            raise together("ext_proc_address", "ext_proc_id", "who answers there is known by its id: give both, or neither")
+        if self.ext_proc_id and not self.ext_proc_address:
+            raise together("ext_proc_address", "ext_proc_id", "an id is of somebody at an address: give both, or neither")
+        if self.ext_proc_address and not self.ext_proc_id and not self.issues:
+            raise together("ext_proc_certificates", "ext_proc_id", "who answers is known by the id in a certificate of yours: give it")
+        if self.issues and not self.ext_proc_identity.startswith(f"spiffe://{self.trust_domain}/"):
+            raise together("trust_domain", "ext_proc_id", "the controller signs for its own trust domain: give an id of that")
         return self

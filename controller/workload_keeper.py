@@ -5,19 +5,26 @@ read is the API server's own word, and only its 404 means that there is none. It
 of that name that is not ours stays as it is; then nothing is signed, and an Event says so.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Self
 
 from controller.compile.ownership import ours
 from controller.compile.workload_authorities import Authorities, authorities
 from controller.compile.workload_secrets import AUTHORITY, SERVER, authority_secret, server_due, server_secret
 from controller.pace import TooSoon
+from controller.renewal import CertificateKind
 from controller.secret_writer import SecretWriter, decoded
+from controller.settings import Settings
 from crds.problem import Problem
 from dataplane.certificates import ends_at
+from kube.errors import ApiError
 from kube.objects import Key, Raw
 from kube.reconcile import Result
+
+log = logging.getLogger(__name__)
 
 LOOK = 60.0
 """Seconds after which somebody who has deleted or changed one of them is undone."""
@@ -31,6 +38,10 @@ class Place:
     trust_domain: str
     identity: str
 
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        return cls(namespace=settings.pod_namespace, trust_domain=settings.trust_domain, identity=settings.ext_proc_identity)
+
 
 @dataclass(slots=True, kw_only=True)
 class WorkloadKeeper:
@@ -40,10 +51,17 @@ class WorkloadKeeper:
     writer: SecretWriter
     announce: Callable[[Raw, Problem], None]
     changed: Callable[[], None]
-    expiring: Callable[[Mapping[str, datetime]], None]
+    expiring: Callable[[Mapping[CertificateKind, datetime]], None]
     now: Callable[[], datetime]
     authorities: Authorities | None = field(default=None, repr=False)
     complete: bool = False
+
+    async def first_look(self) -> None:
+        """Before any template, so that one that needs ext-proc is written once. What fails keeps nobody waiting and is tried again."""
+        try:
+            await self(None)
+        except ApiError as error:
+            log.warning("ext-proc's certificates are not there yet: %s", error)
 
     async def __call__(self, _key: object) -> Result:
         """Raises ApiError."""

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from crds.problem import Problem
 from dataplane.certificates import RENEW_BEFORE, KeyPair, chunk_names, leaf_fits, load_ca, make_ca, make_leaf, needs_renewal
 from dataplane.compile import Pair
+from dataplane.external import CLIENT_CERTIFICATE
 from dataplane.truststore import bundle
 
 CA, NEXT, BUNDLE = "ca", "ca-next", "ca-bundle.crt"
@@ -52,6 +53,8 @@ class Before:
     ca: KeyPair | None = None
     successor: KeyPair | None = None
     leafs: tuple[KeyPair, ...] = ()
+    client: KeyPair | None = None
+    """By which the template's sidecars are known to ext-proc."""
 
 
 NOTHING_BEFORE = Before()
@@ -61,7 +64,12 @@ def read_before(data: Mapping[str, bytes], now: datetime) -> Before:
     """`data` is the decoded content of the template's Secret."""
     numbers = (number for number in range(len(data)) if f"leaf-{number}.crt" in data)
     leafs = (text_pair(data, f"leaf-{number}") for number in numbers)
-    return Before(ca=read_ca(data, CA, now), successor=read_ca(data, NEXT, now), leafs=tuple(leaf for leaf in leafs if leaf))
+    return Before(
+        ca=read_ca(data, CA, now),
+        successor=read_ca(data, NEXT, now),
+        leafs=tuple(leaf for leaf in leafs if leaf),
+        client=text_pair(data, CLIENT_CERTIFICATE),
+    )
 
 
 def material(

@@ -5,7 +5,7 @@ before: what is not among `credentials` has no value.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from controller.compile.groyne_policy import Endpoint, groyne_policy
@@ -13,15 +13,22 @@ from controller.compile.material import NOTHING_BEFORE, Before, material
 from controller.compile.network_policy import network_policy
 from controller.compile.output import Manifest
 from controller.compile.secret import SecretOutput, UnifiedSecret, unified_secret
+from controller.compile.workload_secrets import Issuing, client_files, template_id
 from crds import annotations
 from crds.problem import Problem
 from crds.sandbox_template import SandboxTemplate
 from dataplane.certificates import KeyPair
 from dataplane.compile import Plan, make_plan
-from dataplane.sidecar import SidecarOptions, compile_sidecar
+from dataplane.sidecar import SidecarOptions, asks, compile_sidecar
 from policy.domains import DomainPattern, parse_domain
 from policy.program import Program, SecretKeyRef, Selection
 from policy.template_identity import template_identity
+
+NOT_SIGNED = Problem(
+    reason="ExtProcNotTrusted",
+    message="the authority for ext-proc is not there yet, or cannot be had: see the Events and the log of the controller",
+)
+"""Its sidecars would have no certificate to show."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +38,7 @@ class Cluster:
     extra_excluded: Sequence[str] = ()
     sidecar: SidecarOptions = field(default_factory=SidecarOptions)
     ext_proc: Endpoint = field(default_factory=Endpoint)
+    issuing: Issuing | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +92,23 @@ def egress_secret(
         return SecretOutput()
     name = f"Groyne CA of {plan.selection.identity.namespace}/{template.metadata.name}"
     made = material(plan.intercepted_names, ca_name=name, own_ca=own_ca, before=before, now=now)
+    client = external_client(plan, template, cluster.issuing, before, now)
+    if isinstance(client, Problem):
+        return SecretOutput(problems=(client,))
     configuration = compile_sidecar(plan, credentials, made.pairs, cluster.sidecar)
-    return unified_secret(template, configuration, made)
+    return unified_secret(template, replace(configuration, files={**configuration.files, **client}), made)
+
+
+def external_client(
+    plan: Plan, template: SandboxTemplate, issuing: Issuing | None, before: Before, now: datetime
+) -> Mapping[str, str] | Problem:
+    """By which its sidecars are known to ext-proc, where they have to ask it and nobody else gives them a certificate."""
+    if issuing is None or not asks(plan):
+        return {}
+    if issuing.authorities is None:
+        return NOT_SIGNED
+    identity = template_id(issuing.trust_domain, plan.selection.identity.namespace, template.metadata.name)
+    return client_files(issuing.authorities, identity, before.client, now=now)
 
 
 def passthrough(template: SandboxTemplate) -> tuple[DomainPattern, ...]:

@@ -18,11 +18,12 @@ from controller.compile.secret import CONTENT_HASH, UnifiedSecret, content_hash
 from controller.compile.workload_authorities import Authorities
 from controller.compile.workload_certificates import due, make_workload, serves
 from dataplane.certificates import KeyPair
+from dataplane.external import CLIENT_CERTIFICATE
 from mtls.identity import Purpose
 
 ACCOUNT = "groyne-ext-proc"
 AUTHORITY, SERVER = f"{ACCOUNT}-ca", f"{ACCOUNT}-tls"
-CLIENT, CLIENT_AUTHORITIES = "external-client", "external-ca.crt"
+CLIENT, CLIENT_AUTHORITIES = CLIENT_CERTIFICATE, "external-ca.crt"
 SERVER_PAIR, SERVER_AUTHORITIES = "tls", "ca.crt"
 
 

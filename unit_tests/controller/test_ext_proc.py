@@ -26,7 +26,7 @@ NAME = "groyne-ext-proc.groyne-system.svc:9002"
 
 
 def settings(address: str = NAME, **more: object) -> Settings:
-    return Settings(ext_proc_address=address, ext_proc_id=ID, **more)
+    return Settings(ext_proc_address=address, ext_proc_id=ID, ext_proc_certificates="files", **more)
 
 
 class Dns:
@@ -132,7 +132,9 @@ def test_without_an_address_only_envoy_carries_out_rules() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"ext_proc_address": NAME}, "give both, or neither"),
+        ({"ext_proc_address": NAME, "ext_proc_certificates": "files"}, "give it"),
+        ({"ext_proc_address": NAME, "ext_proc_id": "spiffe://other.example/sa/x"}, "of that"),
+        ({"trust_domain": "two words"}, "pattern"),
         ({"ext_proc_id": ID}, "give both, or neither"),
         ({"ext_proc_address": "groyne-ext-proc"}, "pattern"),
         ({"ext_proc_address": NAME, "ext_proc_id": "groyne-ext-proc"}, "does not begin with spiffe://"),
@@ -201,7 +203,7 @@ def test_a_profile_that_needs_ext_proc_is_accepted_and_written_where_there_is_on
         policy = stage.get(NETWORK_POLICIES, "python-groyne") or {}
         assert [each["ports"] for each in policy["spec"]["egress"]] == [[{"protocol": "TCP", "port": 9009}]]
 
-    played(story, ext_proc_address="10.96.0.9:9009", ext_proc_id=ID)
+    played(story, ext_proc_address="10.96.0.9:9009", ext_proc_id=ID, ext_proc_certificates="files")
 
 
 def test_a_template_that_needs_none_is_told_nothing_of_it() -> None:
@@ -212,7 +214,7 @@ def test_a_template_that_needs_none_is_told_nothing_of_it() -> None:
         assert all(ID not in text and "10.96.0.9" not in text for text in written.values())
         assert stage.get(NETWORK_POLICIES, "other-groyne") is None
 
-    played(story, ext_proc_address="10.96.0.9:9009", ext_proc_id=ID)
+    played(story, ext_proc_address="10.96.0.9:9009", ext_proc_id=ID, ext_proc_certificates="files")
 
 
 def test_without_one_the_profile_is_not_accepted_as_a_whole() -> None:

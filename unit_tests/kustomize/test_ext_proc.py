@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from controller.compile.groyne_policy import Endpoint
+from controller.compile.workload_secrets import AUTHORITY, SERVER, SERVER_AUTHORITIES, SERVER_PAIR, template_id
+from controller.settings import Settings as ControllerSettings
 from daemon.settings import variable
 from extproc.settings import Settings
 from mtls.identity import Purpose
@@ -17,12 +19,14 @@ from unit_tests.kustomize.rendered import REPOSITORY, ROOT, Json, Objects, compo
 
 NAME = "groyne-ext-proc"
 EXT_PROC = ("components/all-namespaces", "components/ext-proc")
+CERT_MANAGER = (*EXT_PROC, "components/ext-proc-cert-manager")
 ONE = ("components/one-namespace", "components/ext-proc", "components/ext-proc-one-namespace")
 LIST = frozenset({"list", "watch"})
 KRUISE = "agents.kruise.io"
 CLUSTER = {(KRUISE, "globalsecurityprofiles", LIST, ())}
 NAMESPACED = {(KRUISE, "securityprofiles", LIST, ()), ("extensions.agents.x-k8s.io", "sandboxtemplates", LIST, ())}
 NAMESPACES, PODS = ("", "namespaces", LIST, ()), ("", "pods", LIST, ())
+CERTIFICATES = {("", "secrets", frozenset({"create"}), ()), ("", "secrets", frozenset({"get", "patch"}), (AUTHORITY, SERVER))}
 OPTED_IN = {("", "secrets", LIST | {"get"}, ()), ("", "configmaps", frozenset({"get"}), ())}
 
 
@@ -48,6 +52,13 @@ def settings(objects: Objects) -> Settings:
     values = {known[key]: value for key, value in config["data"].items()}
     values |= {known[each["name"]]: each["value"] for each in container(objects)["env"] if "value" in each}
     return Settings(**values)
+
+
+def controllers(objects: Objects) -> ControllerSettings:
+    """What the controller beside it reads."""
+    known = {variable(field): field for field in ControllerSettings.model_fields}
+    given = {known[each["name"]]: each["value"] for each in objects.container["env"] if "value" in each}
+    return ControllerSettings(**given, pod_namespace=objects.one("Deployment", NAME)["metadata"]["namespace"])
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +93,45 @@ def test_every_setting_is_one_and_they_fit_together(whole):
     assert found.tls_clients
 
 
+def test_the_controller_knows_where_it_is_and_signs_for_it(whole):
+    """Its Service by name, its Secret as it is mounted, and its callers by ids that it lets speak."""
+    told = controllers(whole)
+    (port,) = whole.one("Service", NAME)["spec"]["ports"]
+    assert told.ext_proc_address == f"{NAME}:{port['port']}"
+    assert told.issues
+    assert SpiffeId.parse(told.ext_proc_identity).path == ("ns", "groyne-system", "sa", pod(whole)["serviceAccountName"])
+    (volume,) = pod(whole)["volumes"]
+    assert volume["secret"]["secretName"] == SERVER
+    assert {settings(whole).tls_cert.name, settings(whole).tls_key.name, settings(whole).tls_ca.name} == {
+        f"{SERVER_PAIR}.crt",
+        f"{SERVER_PAIR}.key",
+        SERVER_AUTHORITIES,
+    }
+    client = SpiffeId.parse(template_id(told.trust_domain, "team-a", "agent"))
+    assert parse_patterns(settings(whole).tls_clients).allow(client)
+
+
+def test_the_controller_may_touch_two_secrets_of_its_own_namespace(whole):
+    role = whole.one("Role", "groyne-controller-ext-proc")
+    assert set(rules([role])) == CERTIFICATES
+    assert role["metadata"]["namespace"] == "groyne-system"
+    (binding,) = [each for each in whole.of("RoleBinding", "ClusterRoleBinding") if each["roleRef"]["name"] == role["metadata"]["name"]]
+    assert (binding["kind"], binding["subjects"][0]["name"], binding["metadata"]["namespace"]) == (
+        "RoleBinding",
+        "groyne-controller",
+        "groyne-system",
+    )
+
+
+@pytest.mark.parametrize("component", ["ext-proc-files", "ext-proc-cert-manager", "spiffe-helper"])
+def test_where_others_sign_the_controller_reads_files_and_has_no_right_to_the_secrets(tmp_path, component):
+    objects = composed(tmp_path, *EXT_PROC, f"components/{component}")
+    told = controllers(objects)
+    assert not told.issues
+    assert SpiffeId.parse(told.ext_proc_identity).path[-1] == NAME
+    assert not [name for name in objects.names if "groyne-controller-ext-proc" in name]
+
+
 def test_a_sidecar_is_known_by_its_certificate_alone_and_any_templates_may_ask(whole):
     found = settings(whole)
     assert [str(each) for each in found.identity] == ["certificate"]
@@ -89,7 +139,7 @@ def test_a_sidecar_is_known_by_its_certificate_alone_and_any_templates_may_ask(w
     assert not parse_patterns(found.tls_clients).allow(SpiffeId.parse("spiffe://cluster.local/ns/team-a/sa/agent"))
 
 
-@pytest.mark.parametrize("components", [EXT_PROC, (*EXT_PROC, "components/spiffe-helper"), ONE], ids=lambda each: each[-1])
+@pytest.mark.parametrize("components", [EXT_PROC, CERT_MANAGER, (*EXT_PROC, "components/spiffe-helper"), ONE], ids=lambda each: each[-1])
 def test_pods_are_restricted(tmp_path, components):
     """Pod Security's level restricted, and what it does not ask for."""
     spec = pod(composed(tmp_path, *components))
@@ -207,11 +257,13 @@ def test_the_files_are_those_that_the_secret_is_mounted_as(alone):
     assert volume["name"] == mount["name"]
 
 
-def test_cert_managers_certificate_is_one_that_its_peers_accept(whole):
+def test_cert_managers_certificate_is_one_that_its_peers_accept(tmp_path):
+    whole = composed(tmp_path, *CERT_MANAGER)
     certificate = whole.one("Certificate", NAME)["spec"]
     (volume,) = pod(whole)["volumes"]
     assert volume["secret"]["secretName"] == certificate["secretName"]
     (uri,) = certificate["uris"]
+    assert uri == controllers(whole).ext_proc_identity
     assert SpiffeId.parse(uri).path == ("ns", "groyne-system", "sa", pod(whole)["serviceAccountName"])
     spelt = {Purpose.SERVER: "server auth", Purpose.CLIENT: "client auth"}
     assert {spelt[each] for each in Purpose} | {"digital signature"} == set(certificate["usages"])
