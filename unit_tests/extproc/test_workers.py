@@ -17,9 +17,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from extproc.edge.asgi import PATH
 from extproc.workers import Child, Silent
-from unit_tests.extproc.edge.streams import headers
+from unit_tests.extproc.edge.streams import headers, until
+from unit_tests.extproc.edge.test_otlp import Collector, said
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 PROFILE = """
 apiVersion: agents.kruise.io/v1alpha1
@@ -64,7 +65,7 @@ class Started:
         except OSError as error:
             return 0, type(error).__name__
 
-    async def ready(self, *, within=60.0) -> None:
+    async def ready(self, *, within=150.0) -> None:
         last = ""
         try:
             async with asyncio.timeout(within):
@@ -74,7 +75,7 @@ class Started:
             pytest.fail(f"not ready: {last}\n{self.lines[-10:]}")
 
 
-async def spawn(tmp_path, *more, listen=None):
+async def spawn(tmp_path, *more, listen=None, drain=3):
     (tmp_path / "profile.yaml").write_text(GLOBAL)
     ports = {"port": free_port(), "health": free_port(), "grpc_health": free_port()}
     flags = {
@@ -85,7 +86,7 @@ async def spawn(tmp_path, *more, listen=None):
         "--health-port": str(ports["health"]),
         "--grpc-health": f"127.0.0.1:{ports['grpc_health']}",
         "--unauthenticated": "allow",
-        "--drain": "3",
+        "--drain": str(drain),
     }
     command = [sys.executable, "-m", "extproc", *(part for pair in flags.items() for part in pair), *more]
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE)
@@ -93,8 +94,8 @@ async def spawn(tmp_path, *more, listen=None):
 
 
 @asynccontextmanager
-async def started(tmp_path, *more):
-    found = await spawn(tmp_path, *more)
+async def started(tmp_path, *more, drain=3):
+    found = await spawn(tmp_path, *more, drain=drain)
     async with asyncio.TaskGroup() as group:
         reading = group.create_task(found.read())
         try:
@@ -117,15 +118,22 @@ async def ask(channel) -> str:
     """`refused` as the rule wants it, `broken` where there is no answer, `passed` where something went on."""
     call = channel.stream_stream(PATH)()
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await call.write(headers(**{":authority": "refused.example"}))
             answer = await call.read()
+            # Not cancelled: many resets on one connection are an attack, and it is closed.
+            await call.done_writing()
+            await call.read()
     except grpc.aio.AioRpcError:
         return "broken"
     if answer is grpc.aio.EOF:
         return "broken"
-    call.cancel()
     return "refused" if pb.ProcessingResponse.FromString(answer).immediate_response.status.code == 418 else "passed"
+
+
+def slowness() -> float:
+    """How much longer things take because others want the processors too."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def alive(pid: int) -> bool:
@@ -136,7 +144,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-async def gone(pids, *, within=10.0):
+async def gone(pids, *, within=30.0):
     async with asyncio.timeout(within):
         while any(alive(pid) for pid in pids):  # noqa: ASYNC110 - they are not our children
             await asyncio.sleep(0.05)
@@ -161,10 +169,10 @@ def test_a_worker_is_killed_under_load_and_nothing_passes_and_it_is_back_within_
                 os.kill(before[1], signal.SIGKILL)
                 killed = time.monotonic()
                 await asyncio.sleep(0.01)
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(60):
                     while found.workers()[1] == before[1]:  # noqa: ASYNC110
                         await asyncio.sleep(0.01)
-                await found.ready(within=10)
+                await found.ready(within=60)
                 back = time.monotonic() - killed
                 await asyncio.sleep(1.0)
                 stop.set()
@@ -180,18 +188,18 @@ def test_a_worker_is_killed_under_load_and_nothing_passes_and_it_is_back_within_
     assert any(said == "refused" for at, said in results if killed < at < killed + 0.5)
     assert after[2] == before[2]
     assert after[1] != before[1]
-    assert back <= 2.0
+    assert back <= 2.0 * slowness()
 
 
 def test_sigterm_lets_open_streams_end_and_takes_no_new_ones(tmp_path):
     async def live():
-        async with started(tmp_path) as found, connected(found.port) as channel:
+        async with started(tmp_path, drain=30) as found, connected(found.port) as channel:
             call = channel.stream_stream(PATH)()
             await call.write(headers(**{":authority": "open.example"}))
             assert await call.read() is not grpc.aio.EOF
             workers = found.workers()
             found.process.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(20):
                 while True:
                     async with connected(found.port) as other:
                         if await ask(other) == "broken":
@@ -200,7 +208,7 @@ def test_sigterm_lets_open_streams_end_and_takes_no_new_ones(tmp_path):
             await call.write(late.SerializeToString())
             said = pb.ProcessingResponse.FromString(await call.read())
             await call.done_writing()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 code = await found.process.wait()
             await gone(workers.values())
             return said.WhichOneof("response"), code
@@ -220,7 +228,7 @@ def test_a_stream_that_does_not_end_has_its_time_and_no_more(tmp_path):
             return time.monotonic() - began
 
     took = asyncio.run(live())
-    assert 2.5 < took < 3.0 + 4.5
+    assert 2.5 < took < 3.0 + 4.5 * slowness()
 
 
 def test_metrics_are_those_of_all_workers_and_health_is_that_of_all(tmp_path):
@@ -246,6 +254,21 @@ def test_metrics_are_those_of_all_workers_and_health_is_that_of_all(tmp_path):
     assert "[+]worker-1 ok" in verbose
     assert "[+]worker-2 ok" in verbose
     assert healthy == b"\x08\x01"
+
+
+def test_spans_leave_every_worker(tmp_path):
+    async def live():
+        collector = Collector()
+        async with collector.up() as endpoint, started(tmp_path, "--traces-endpoint", endpoint) as found:
+            for _ in range(20):
+                async with connected(found.port) as channel:
+                    assert await ask(channel) == "refused"
+            await until(lambda: len(collector.spans) == 20, within=30)
+        return collector
+
+    collector = asyncio.run(live())
+    assert {said(span)["groyne.rule"] for span in collector.spans} == {"a/never"}
+    assert len(collector.instances) == 2
 
 
 def test_without_whoever_looks_after_them_workers_end(tmp_path):

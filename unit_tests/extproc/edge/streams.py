@@ -41,8 +41,8 @@ async def calling(address):
         yield channel.stream_stream(PATH)
 
 
-async def until(true, what="it holds"):
-    async with asyncio.timeout(5):
+async def until(true, what="it holds", *, within=20):
+    async with asyncio.timeout(within):
         while not true():  # noqa: ASYNC110 - the other side of a connection tells nobody
             await asyncio.sleep(0.01)
     assert true(), what

@@ -62,11 +62,17 @@ class Collector:
         return b""
 
     @property
-    def spans(self):
+    def wholes(self):
         found = (trace_service_pb2.ExportTraceServiceRequest.FromString(data) for data in self.requests)
-        return [
-            span for each in found for whole in each.resource_spans for part in whole.instrumentation_library_spans for span in part.spans
-        ]
+        return [whole for each in found for whole in each.resource_spans]
+
+    @property
+    def instances(self):
+        return {each.value.string_value for whole in self.wholes for each in whole.resource.attributes if each.key == "service.instance.id"}
+
+    @property
+    def spans(self):
+        return [span for whole in self.wholes for part in whole.instrumentation_library_spans for span in part.spans]
 
 
 def traced(**more):
