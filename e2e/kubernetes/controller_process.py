@@ -23,6 +23,8 @@ from e2e.cluster.ports import free_port
 ROOT = Path(__file__).resolve().parents[2]
 NAMESPACE, ACCOUNT = "groyne-system", "groyne-controller"
 PATIENCE = 30.0
+STARTED = 90.0
+"""On a machine that has much else to do a process may take long to begin."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -83,7 +85,7 @@ def running(cluster: Cluster, log: Path, *flags: str, kubeconfig: Path | None = 
     replica = Replica(process=process, port=port, log=log)
     try:
         if ready:
-            until(lambda: replica.ready or process.poll() is not None, f"the controller is ready\n{replica.said()}")
+            until(lambda: replica.ready or process.poll() is not None, lambda: f"the controller is ready\n{replica.said()}", STARTED)
             assert process.poll() is None, replica.said()
         yield replica
     finally:

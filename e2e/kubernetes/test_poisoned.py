@@ -36,6 +36,7 @@ PROFILES, TEMPLATES = "agents.kruise.io/securityprofiles", "extensions.agents.x-
 def world(breakable: ControlPlane) -> ControlPlane:
     install(breakable)
     definitions = publications.crds(ROOT / "kustomize")
+    definitions["SandboxTemplate"] = publications.in_both_versions(definitions["SandboxTemplate"])
     breakable.apply(*(permissive(each) for each in definitions.values()))
     established(breakable)
     breakable.kubectl("create", "namespace", TEAM)
