@@ -5,6 +5,7 @@ of identity count, in order; one that speaks and cannot be understood is not pas
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from enum import StrEnum
 
 from extproc import refusals
@@ -48,7 +49,7 @@ class Admission:
         if isinstance(caller, Unknown):
             self._unattributed(caller.reason, "allow" if self._allow_unknown else "deny")
             if not self._allow_unknown:
-                return refusals.unread(headers, "IdentityUnknown", FORBIDDEN)
+                return replace(refusals.unread(headers, "IdentityUnknown", FORBIDDEN), pod=pod_of(caller.caller))
             caller = caller.caller or Caller(identity=Identity(namespace=""))
         return Machine(caller=caller, view=snapshot.view(caller.identity), overrides=self._overrides)
 
@@ -69,6 +70,10 @@ class Admission:
                 return from_certificate(peer.spiffe_id, snapshot)
             case IdentitySource.ADDRESS:
                 return from_address(headers.attributes.get(SOURCE, ""), snapshot)
+
+
+def pod_of(caller: Caller | None) -> str:
+    return f"{caller.identity.namespace}/{caller.pod}" if caller else ""
 
 
 def from_certificate(spiffe_id: str, snapshot: Snapshot) -> Caller | Unknown | None:

@@ -108,6 +108,8 @@ class Refuse:
     content_type: str
     reason: str
     rule: str = ""
+    pod: str = ""
+    """NAMESPACE/NAME where it is known and no rule was asked: for the audit log."""
 
 
 Answer = Continue | Mutate | Stream | Refuse

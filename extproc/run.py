@@ -201,7 +201,7 @@ class Process:
         self.drains.append(written.close)
         return Audit(
             told=(dispatcher.tell, written.tell),
-            turned_away=lambda headers, answer: written.write(refused(headers, reason=answer.reason, status=answer.status)),
+            turned_away=lambda headers, answer: written.write(refused(headers, reason=answer.reason, status=answer.status, pod=answer.pod)),
         )
 
     def _traced(self, audit: "Audit") -> "Audit":

@@ -16,6 +16,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from time import perf_counter
 from typing import NoReturn, Protocol
 
 from kube.age import Age, older
@@ -28,6 +29,9 @@ from kube.objects import Raw, Resource, key_of, metadata, resource_version
 from kube.paging import all_pages
 
 log = logging.getLogger(__name__)
+
+SLICE = 0.002
+"""Seconds of events in a row before others have their turn: by the processor's clock, since a loop's may stand still meanwhile."""
 
 
 class Sink(Protocol):
@@ -227,8 +231,12 @@ class Reflector:
         )
         async with self._age.reached(opening) as events:
             self._connected()
+            since = perf_counter()
             async for event in events:
                 self._take(event)
+                if perf_counter() - since >= SLICE:
+                    await asyncio.sleep(0)
+                    since = perf_counter()
         if self._now() - began < self._settings.short_watch:
             self._count(short_watches=1)
             raise Unavailable(f"watch {self.resource}: ended as soon as it had begun")

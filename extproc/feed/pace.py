@@ -9,9 +9,10 @@ import asyncio
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import perf_counter
 
 SLICE = 0.002
-"""Seconds of work between two looks at what else there is to do."""
+"""Seconds of work between two looks at what else there is to do: by a clock that goes on meanwhile, as uvloop's does not."""
 MANY = 500
 """Compiled profiles that are worth being put aside. What is garbage in that moment stays: a little, and not often."""
 
@@ -20,17 +21,16 @@ class Pace:
     """For one piece of work: `breathe` after each of its steps, `aside` at its end if it was the first of all."""
 
     def __init__(self) -> None:
-        self._since = asyncio.get_running_loop().time()
+        self._since = perf_counter()
         self._steps = 0
 
     async def breathe(self) -> None:
-        loop = asyncio.get_running_loop()
         self._steps += 1
         if self._steps % MANY == 0:
             gc.freeze()
-        if loop.time() - self._since >= SLICE:
+        if perf_counter() - self._since >= SLICE:
             await asyncio.sleep(0)
-            self._since = loop.time()
+            self._since = perf_counter()
 
 
 def put_aside() -> None:
