@@ -15,7 +15,6 @@ from e2e.cluster.control_plane import ControlPlane
 from e2e.cluster.faults import fault_proxy
 from e2e.kubernetes.chaos.deeds import Deeds, End
 from e2e.kubernetes.chaos.schedule import SECONDS, Schedule
-from e2e.kubernetes.controller_process import until
 from e2e.kubernetes.faults import laws
 from e2e.kubernetes.faults.operator import ALONE, Operator
 from e2e.kubernetes.faults.place import Place, Raw, values
@@ -25,8 +24,6 @@ QUIET = 2.0
 CALLS = 5.0
 """A second at most, in quiet times; without the watches."""
 BEAT = 0.1
-PATIENCE = 120.0
-"""For a machine that has much to do to start a process."""
 LONGEST = 1000
 
 
@@ -140,8 +137,7 @@ def acted(found: Play, told: Told, operator: Operator) -> None:
     before = found.others()
     for step in found.schedule.begin:
         found.deeds.do(step)
-    operator.start(ready=False)
-    until(lambda: operator.replica.ready or not operator.alive, "the controller is ready", PATIENCE)
+    operator.start()
     found.steps()
     told.settled = found.settle()
     if not found.problems:

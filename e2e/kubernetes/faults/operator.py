@@ -9,8 +9,10 @@ from pathlib import Path
 
 from e2e.cluster.control_plane import ControlPlane
 from e2e.cluster.faults import FaultProxy
-from e2e.kubernetes.controller_process import ACCOUNT, NAMESPACE, Replica, running
+from e2e.kubernetes.controller_process import ACCOUNT, NAMESPACE, Replica, running, until
 
+PATIENCE = 120.0
+"""For a machine that has much to do to start a process."""
 ALONE = ("--no-leader-election",)
 
 
@@ -35,8 +37,12 @@ class Operator:
     def start(self, *, ready: bool = True) -> Replica:
         self.starts += 1
         log = self._logs / f"{self._name}-{self.starts}.log"
-        self._replica = self._open.enter_context(running(self._cluster, log, *self._flags, kubeconfig=self._kubeconfig, ready=ready))
-        return self._replica
+        found = self._open.enter_context(running(self._cluster, log, *self._flags, kubeconfig=self._kubeconfig, ready=False))
+        self._replica = found
+        if ready:
+            until(lambda: found.ready or found.process.poll() is not None, "the controller is ready", PATIENCE)
+            assert self.alive, found.said()
+        return found
 
     def kill(self) -> None:
         if self.alive:
@@ -66,4 +72,4 @@ def second_opinion(cluster: ControlPlane, log: Path, *flags: str) -> int:
     """A fresh process that brings everything up to date, past the proxy, and its exit code."""
     kubeconfig = cluster.kubeconfig_for(ACCOUNT, NAMESPACE)
     with running(cluster, log, "--once", *ALONE, *flags, kubeconfig=kubeconfig, ready=False) as once:
-        return once.process.wait(timeout=60)
+        return once.process.wait(timeout=PATIENCE)

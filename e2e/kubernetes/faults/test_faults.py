@@ -28,7 +28,7 @@ from e2e.kubernetes.faults.operator import Operator, operator, second_opinion
 from e2e.kubernetes.faults.place import Place, Raw, secret, values
 from unit_tests.controller.raw_objects import profile, rule, template
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 
 SOON = 30.0
 """Law 5: as it should be within so long after the last fault."""
@@ -185,11 +185,14 @@ def test_etcd_is_restored_to_what_it_was(scene: Scene, tmp_path: Path):
     for _ in range(5):
         scene.edit(scene.bad)
     scene.settled()
+    later = scene.bad.versions()
     with asleep(scene.ground):
         shutil.rmtree(data)
         shutil.copytree(kept, data)
-    assert wrong(scene.bad)
     scene.settled()
+    assert scene.bad.versions() != later
+    assert listed(scene, scene.since), "it was noticed by the process that was there before"
+    assert scene.operator.starts == 1
 
 
 WRITES = "create,update,patch,delete"
@@ -228,7 +231,7 @@ def test_watches_that_are_cut_go_on_where_they_were(scene: Scene):
         scene.edit(scene.bad)
         time.sleep(1)
     scene.settled()
-    assert scene.faults.asked(verb="list") == []
+    assert listed(scene, scene.since) == []
 
 
 @pytest.mark.parametrize(
@@ -236,7 +239,7 @@ def test_watches_that_are_cut_go_on_where_they_were(scene: Scene):
 )
 def test_lines_of_watches_that_make_no_sense(scene: Scene, action):
     """F4."""
-    scene.faults.add(Rule(verb="watch", action=action, times=12))
+    scene.faults.add(Rule(verb="watch", action=action, times=6))
     scene.edit(scene.bad)
     scene.settled()
     assert len(scene.faults.asked(verb="list,watch")) <= 40
@@ -263,7 +266,7 @@ def test_a_watch_that_is_put_off_is_not_tried_before_and_nothing_is_listed(scene
     scene.settled()
     assert watching.hits == 2
     assert apart(scene.faults.asked(resource="networkpolicies", verb="watch")[:3], 2)
-    assert scene.faults.asked(verb="list") == []
+    assert listed(scene, scene.since) == []
 
 
 def apart(asked: list[Asked], seconds: float) -> bool:
