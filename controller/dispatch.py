@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from controller.compile import groyne_policy, network_policy, secret
+from controller.compile import ca_secret, groyne_policy, network_policy, secret
 from controller.compile.ownership import ours
 from controller.template_book import TemplateBook
 from daemon.profile_book import Change, ProfileBook, ref_of
@@ -18,7 +18,7 @@ from kube.objects import Key, Raw
 from policy.program import ProfileRef
 from policy.template_hashes import HASH_LABEL, name_hash
 
-OWNED_SUFFIXES = (network_policy.SUFFIX, groyne_policy.SUFFIX, secret.SUFFIX)
+OWNED_SUFFIXES = (network_policy.SUFFIX, groyne_policy.SUFFIX, secret.SUFFIX, ca_secret.SUFFIX)
 
 
 def nothing_new(old: Raw, new: Raw) -> bool:
@@ -98,7 +98,7 @@ class Dispatch:
         key = objects.key_of(raw)
         for each in self.users.of(key):
             self.template(each)
-        if ours(raw) or key.name.endswith(secret.SUFFIX):
+        if ours(raw) or key.name.endswith((secret.SUFFIX, ca_secret.SUFFIX)):
             self._owner(key)
         if new and key.name.endswith(secret.SUFFIX) and hash_of(old) != hash_of(new):
             self.nudge(Key(key.namespace, key.name.removesuffix(secret.SUFFIX)))

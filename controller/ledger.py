@@ -19,7 +19,8 @@ class Outcome:
 
     `selected` are the profiles that hold for it, each with the generation that is in force. `written`: all of its objects say so.
     `unresolved` are references without a value, by profile; `failures` is why something could not be written. `inputs`,
-    `version` (the Secret's resourceVersion) and `renew_at` tell when there is nothing to do; `unseen`: the watch has not come to it.
+    `version` and `ca_version` (the Secrets' resourceVersions) and `renew_at` tell when there is nothing to do; `unseen`: the watch
+    has not come to it yet.
     """
 
     selected: Mapping[ProfileRef, int | None] = field(default_factory=dict)
@@ -28,6 +29,7 @@ class Outcome:
     failures: tuple[Problem, ...] = ()
     inputs: tuple[Any, ...] | None = None
     version: str = ""
+    ca_version: str = ""
     revision: str = ""
     renew_at: datetime | None = None
     unseen: bool = False

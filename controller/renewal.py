@@ -1,4 +1,4 @@
-"""When a template's certificates are due, read from the files of its Secret. The rules are `compile.material`'s: a leaf and a CA's
+"""When a template's certificates are due, read from the files of its Secrets. The rules are `compile.material`'s: a leaf and a CA's
 successor thirty days before the end, the change to the successor fifteen days before it. What its sidecars show to ext-proc is due as
 `compile.workload_certificates` says.
 """
@@ -29,19 +29,18 @@ def ends(data: Mapping[str, Redacted]) -> dict[CertificateKind, datetime]:
     return {**found, "leaf": min(leafs)} if leafs else found
 
 
-def due(data: Mapping[str, Redacted]) -> datetime | None:
-    """None where there is nothing to renew."""
+def due(data: Mapping[str, Redacted], authority: Mapping[str, Redacted]) -> datetime | None:
+    """None where there is nothing to renew. `authority` is what the CA's own Secret holds: nothing where the CA is the user's."""
     of_client = [client_due(text(data, CLIENT_FILE))] if CLIENT_FILE in data else []
-    return min((*of_interception(data), *of_client), default=None)
+    return min((*of_interception(data, authority), *of_client), default=None)
 
 
-def of_interception(data: Mapping[str, Redacted]) -> list[datetime]:
+def of_interception(data: Mapping[str, Redacted], authority: Mapping[str, Redacted]) -> list[datetime]:
     when = ends(data)
     if "ca" not in when:
         return []
-    own = f"{CA}.key" not in data
-    switch = SWITCH_BEFORE if f"{NEXT}.crt" in data else RENEW_BEFORE
-    of_ca = [] if own else [when["ca"] - switch]
+    switch = SWITCH_BEFORE if f"{NEXT}.crt" in authority else RENEW_BEFORE
+    of_ca = [when["ca"] - switch] if authority else []
     of_leafs = [end - (RENEW_BEFORE if end < when["ca"] else timedelta()) for end in leaf_ends(data)]
     return [*of_ca, *of_leafs]
 

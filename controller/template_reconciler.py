@@ -1,4 +1,4 @@
-"""One SandboxTemplate: its hash label, its NetworkPolicies, its unified Secret; what came of it goes into the ledger.
+"""One SandboxTemplate: its hash label, its NetworkPolicies, its unified Secret and its CA's; what came of it goes into the ledger.
 
 Level-triggered: each run reads the books and caches as they are and does what is lacking. The parts do not wait for each other:
 a Secret that cannot be written keeps no NetworkPolicy from being right. Whatever fails is tried again later, the rest stands.
@@ -9,21 +9,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from controller.compile import groyne_policy, network_policy, secret
+from controller.attempt import compiled, without_secret
+from controller.ca_keeper import CaKeeper
+from controller.compile import ca_secret, groyne_policy, network_policy, secret
 from controller.compile.credentials_now import credentials_now
-from controller.compile.material import read_before
 from controller.compile.output import Manifest
 from controller.compile.secret import CONTENT_HASH, size_problem
-from controller.compile.template import Cluster, TemplateOutput, compile_template, passthrough
-from daemon.kinds import NETWORK_POLICIES, TEMPLATES, templates_like
-from daemon.last_good import LastGood
+from controller.compile.template import Cluster
 from controller.ledger import Ledger, Outcome
 from controller.pace import TooSoon
 from controller.policy_writer import PolicyWriter, warnings_text
-from daemon.profile_book import Entry, ProfileBook
 from controller.references import Resolved, Resolver, ca_named, not_opted_in
 from controller.renewal import CertificateKind, due, ends
-from daemon.secret_reader import Access, NotReadableYet, SecretReader
 from controller.secret_writer import SecretWriter, decoded, refused, with_profiles
 from controller.template_book import TemplateBook
 from controller.template_inputs import template_inputs
@@ -31,8 +28,10 @@ from controller.workshop import Workshop
 from crds import parse
 from crds.problem import Problem
 from crds.sandbox_template import SandboxTemplate
-from dataplane.compile import make_plan
-from dataplane.limits import LARGEST, policy_size
+from daemon.kinds import NETWORK_POLICIES, TEMPLATES, templates_like
+from daemon.last_good import LastGood
+from daemon.profile_book import Entry, ProfileBook
+from daemon.secret_reader import Access, NotReadableYet, SecretReader
 from kube import objects
 from kube.client import Client
 from kube.errors import ApiError, Invalid
@@ -84,6 +83,7 @@ class Effects:
 class TemplateReconciler:
     def __init__(self, rooms: Rooms, effects: Effects, ledger: Ledger, now: Callable[[], datetime]) -> None:
         self._rooms, self._effects, self._ledger, self._now = rooms, effects, ledger, now
+        self._cas = CaKeeper(rooms.secrets, effects.secrets)
         self._workshop = Workshop()
 
     async def __call__(self, key: Key) -> Result:
@@ -169,7 +169,8 @@ class TemplateReconciler:
             return self._closed(raw, key, selected)
         if not entries:
             self._effects.uses(key, ())
-            await self._remove(name, raw)
+            for each in (name, Key(key.namespace, key.name + ca_secret.SUFFIX)):
+                await self._remove(each, raw)
             return Outcome(written=True)
         resolver = Resolver(self._rooms.secrets)
         resolved = await resolver.resolve(selection, ca_named(template, entries, key.namespace), self._now())
@@ -182,16 +183,19 @@ class TemplateReconciler:
     ) -> Outcome:
         cluster, before = self._rooms.cluster(), self._ledger.get(objects.key_of(raw))
         inputs = template_inputs(template, entries, resolved, cluster)
-        if before and self._nothing_to_do(name, before, inputs):
-            kept = {"written": before.written, "version": before.version, "revision": before.revision, "renew_at": before.renew_at}
-            behind = self._rooms.secrets.behind(name, before.version)
-            return replace(base, inputs=inputs, failures=before.failures, unseen=behind, **kept)  # type: ignore[arg-type]
+        authority_name = Key(name.namespace, template.metadata.name + ca_secret.SUFFIX)
+        if before and self._nothing_to_do(name, authority_name, before, inputs):
+            behind = self._rooms.secrets.behind(name, before.version) or self._cas.behind(authority_name, before.ca_version)
+            return replace(before, selected=base.selected, unresolved=base.unresolved, inputs=inputs, unseen=behind)
         live = await self._effects.secrets.read(name)
+        authority = await self._cas.read(authority_name, objects.uid_of(raw), before.ca_version if before else "")
         now = self._now()
         failure = refused(live, objects.uid_of(raw)) or resolved.failure
         if failure is None:
-            made = await self._workshop.make(resolved.selection, compiled, template, resolved, cluster, decoded(live), now)
-            failure = made if isinstance(made, Problem) else without_secret(made)
+            made = await self._workshop.make(
+                resolved.selection, compiled, template, resolved, cluster, ca_secret.held(decoded(live), authority.values), now
+            )
+            failure = made if isinstance(made, Problem) else without_secret(made) or authority.refused(made.ca)
         if failure is not None or isinstance(made, Problem) or made.secret is None:
             return await self._failing(name, raw, base, failure, resolved, live)
         wanted = with_profiles(made.secret, [entry.version for entry in entries if entry.version])
@@ -200,19 +204,23 @@ class TemplateReconciler:
             self._effects.announce(raw, too_large)
             if too_large.fatal:
                 return await self._failing(name, raw, base, too_large, resolved, live)
+        ca_version = await self._cas.bring(authority_name, made.ca, authority, now=now)
         written = await self._effects.secrets.bring(name, wanted, live, now=now)
+        await self._cas.clear(authority_name, made.ca, authority)
         revision = wanted.metadata["annotations"][CONTENT_HASH][:16]
         if written.changed:
             self._effects.distributed(objects.key_of(raw), revision)
         self._effects.expiring(objects.key_of(raw), ends(wanted.data))
-        done = {"version": written.version, "revision": revision, "renew_at": due(wanted.data)}
+        renew_at = due(wanted.data, made.ca.data if made.ca else {})
+        done = {"version": written.version, "ca_version": ca_version, "revision": revision, "renew_at": renew_at}
         return replace(base, written=True, inputs=inputs, **done)
 
-    def _nothing_to_do(self, name: Key, before: Outcome, inputs: tuple[object, ...]) -> bool:
+    def _nothing_to_do(self, name: Key, authority: Key, before: Outcome, inputs: tuple[object, ...]) -> bool:
         """Also as long as the watch has not come to what was written: it is about to be told, and then looked at."""
         live = self._rooms.secrets.metadata(name)
         unchanged = live is not None and before.version == objects.resource_version(live)
         unchanged = unchanged or self._rooms.secrets.behind(name, before.version)
+        unchanged = unchanged and self._cas.unchanged(authority, before.ca_version)
         due = before.renew_at is not None and self._now() >= before.renew_at
         return before.written and unchanged and not due and before.inputs == inputs
 
@@ -261,32 +269,6 @@ class TemplateReconciler:
 
 class ConflictingOwner(ApiError):  # noqa: N818
     """An object of this name belongs to somebody else; it is looked at again later."""
-
-
-def compiled(
-    template: SandboxTemplate, resolved: Resolved, cluster: Cluster, before: Mapping[str, bytes], now: datetime
-) -> TemplateOutput | Problem:
-    """The slow part: Envoy's files and the certificates."""
-    size = policy_size(make_plan(resolved.selection, passthrough(template)))
-    if size > LARGEST:
-        message = (
-            f"the rules that meet here come to {size} conditions, and {LARGEST} can be carried out: `groyne check` says what to change"
-        )
-        return Problem(reason="PolicyTooLarge", message=message)
-    return compile_template(
-        template,
-        resolved.selection,
-        resolved.credentials,
-        now=now,
-        cluster=cluster,
-        own_ca=resolved.own_ca,
-        before=read_before(before, now),
-    )
-
-
-def without_secret(made: TemplateOutput) -> Problem | None:
-    """Why there is none. What is wrong with the template's own NetworkPolicy is no reason."""
-    return None if made.secret else next((problem for problem in made.problems if problem.fatal), None)
 
 
 def not_taken(name: Key, error: Invalid) -> Problem:

@@ -4,6 +4,7 @@ SandboxTemplate                          → `network_policy`   TEMPLATE-network
 SandboxTemplate + Selection              → `groyne_policy`    TEMPLATE-groyne, where its rules need ext-proc
 names to intercept + what was made before → `material`        CA, leafs and bundle, made anew only where they must be
 Configuration + material                 → `secret`           TEMPLATE-egress, byte-stable
+material                                 → `ca_secret`        TEMPLATE-ca, the CA with its key
 problems + conditions as they were       → `status`           Accepted, ResolvedRefs, Programmed
 ServiceCIDRs + Nodes                     → `ranges`           the cluster's own ranges, for the default policy
 ServiceCIDRs + Nodes + a Service         → `families`         the IP families of its pods, for the sidecar

@@ -35,20 +35,25 @@ class Material:
         return tuple(Pair(certificate=leaf.cert_pem, key=leaf.key_pem) for leaf in self.leafs)
 
     @property
+    def kept(self) -> Mapping[str, str]:
+        """For the CA's own Secret: what must be found again and no pod may have."""
+        if self.ca is None or self.own:
+            return {}
+        return {**pair_files(CA, self.ca), **(pair_files(NEXT, self.successor) if self.successor else {})}
+
+    @property
     def files(self) -> Mapping[str, str]:
-        """By key of the Secret. Nothing where nothing is intercepted, so that old keys go away."""
+        """By key of the unified Secret. Nothing where nothing is intercepted, so that old keys go away."""
         if self.ca is None:
             return {}
-        authority = {f"{CA}.crt": self.ca.cert_pem} if self.own else pair_files(CA, self.ca)
-        successor = pair_files(NEXT, self.successor) if self.successor else {}
         leafs = {name: text for number, leaf in enumerate(self.leafs) for name, text in pair_files(f"leaf-{number}", leaf).items()}
         trusted = bundle(self.ca.cert_pem, self.successor.cert_pem) if self.successor else bundle(self.ca.cert_pem)
-        return {**authority, **successor, **leafs, BUNDLE: trusted}
+        return {f"{CA}.crt": self.ca.cert_pem, **leafs, BUNDLE: trusted}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Before:
-    """What a Secret held. A pair that does not parse, or whose key is another's, is as good as none."""
+    """What the Secrets held. A pair that does not parse, or whose key is another's, is as good as none."""
 
     ca: KeyPair | None = None
     successor: KeyPair | None = None
@@ -61,7 +66,7 @@ NOTHING_BEFORE = Before()
 
 
 def read_before(data: Mapping[str, bytes], now: datetime) -> Before:
-    """`data` is the decoded content of the template's Secret."""
+    """`data` is the decoded content of the template's Secrets, see `ca_secret.held`."""
     numbers = (number for number in range(len(data)) if f"leaf-{number}.crt" in data)
     leafs = (text_pair(data, f"leaf-{number}") for number in numbers)
     return Before(

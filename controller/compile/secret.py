@@ -1,9 +1,9 @@
 """`TEMPLATE-egress`: the unified Secret, everything that a template's sidecars read.
 
 Its keys are the files of the proxy's volume, credentials and certificates as SDS among them, and what the controller must find
-again: the CA, which no pod mounts, and the leafs. The bundle serves twice: mounted as it is for clients, as `upstream-roots.pem`
-for the proxy. The same input gives the same bytes; a hash of them stands in an annotation, so that nobody must read the values
-to see that nothing changed. Values are redacted wherever they are printed.
+again: the leafs. The CA's key is not here but in a Secret of its own (`ca_secret`). The bundle serves twice: mounted as it is for
+clients, as `upstream-roots.pem` for the proxy. The same input gives the same bytes; a hash of them stands in an annotation, so that
+nobody must read the values to see that nothing changed. Values are redacted wherever they are printed.
 """
 
 import base64

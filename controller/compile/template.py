@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from controller.compile.ca_secret import ca_secret
 from controller.compile.groyne_policy import Endpoint, groyne_policy
-from controller.compile.material import NOTHING_BEFORE, Before, material
+from controller.compile.material import NOTHING_BEFORE, Before, Material, material
 from controller.compile.network_policy import network_policy
 from controller.compile.output import Manifest
 from controller.compile.secret import SecretOutput, UnifiedSecret, unified_secret
@@ -43,11 +44,12 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TemplateOutput:
-    """`policies` are NetworkPolicies. `plan` says what is intercepted and why."""
+    """`policies` are NetworkPolicies. `plan` says what is intercepted and why. `ca` is the Secret of the CA's own."""
 
     plan: Plan
     policies: tuple[Manifest, ...] = ()
     secret: UnifiedSecret | None = None
+    ca: UnifiedSecret | None = None
     problems: tuple[Problem, ...] = ()
 
 
@@ -61,16 +63,19 @@ def compile_template(
     own_ca: KeyPair | None = None,
     before: Before = NOTHING_BEFORE,
 ) -> TemplateOutput:
-    """`selection` is `select(template, program)`, perhaps with references withheld; `before` what its Secret held."""
+    """`selection` is `select(template, program)`, perhaps with references withheld; `before` what its Secrets held."""
     plan = make_plan(selection, passthrough(template))
     own = network_policy(template, extra_excluded=cluster.extra_excluded)
     added = groyne_policy(template, selection, cluster.ext_proc)
-    secret = egress_secret(template, plan, credentials, now=now, cluster=cluster, own_ca=own_ca, before=before)
+    made = certificates(template, plan, now=now, own_ca=own_ca, before=before)
+    client = external_client(plan, template, cluster.issuing, before, now)
+    secret, authority = egress_secret(template, plan, credentials, made, cluster, client), ca_secret(template, made)
     return TemplateOutput(
         plan=plan,
         policies=tuple(found.manifest for found in (own, added) if found.manifest),
-        secret=secret.secret,
-        problems=tuple(dict.fromkeys((*own.problems, *added.problems, *secret.problems))),
+        secret=None if authority.problems else secret.secret,
+        ca=authority.secret,
+        problems=tuple(dict.fromkeys((*own.problems, *added.problems, *secret.problems, *authority.problems))),
     )
 
 
@@ -78,25 +83,11 @@ def select(template: SandboxTemplate, program: Program) -> Selection:
     return program.select(template_identity(template))
 
 
-def egress_secret(
-    template: SandboxTemplate,
-    plan: Plan,
-    credentials: Mapping[SecretKeyRef, str],
-    *,
-    now: datetime,
-    cluster: Cluster,
-    own_ca: KeyPair | None,
-    before: Before,
-) -> SecretOutput:
+def certificates(template: SandboxTemplate, plan: Plan, *, now: datetime, own_ca: KeyPair | None, before: Before) -> Material:
     if not plan.selection.profiles:
-        return SecretOutput()
+        return Material()
     name = f"Groyne CA of {plan.selection.identity.namespace}/{template.metadata.name}"
-    made = material(plan.intercepted_names, ca_name=name, own_ca=own_ca, before=before, now=now)
-    client = external_client(plan, template, cluster.issuing, before, now)
-    if isinstance(client, Problem):
-        return SecretOutput(problems=(client,))
-    configuration = compile_sidecar(plan, credentials, made.pairs, cluster.sidecar)
-    return unified_secret(template, replace(configuration, files={**configuration.files, **client}), made)
+    return material(plan.intercepted_names, ca_name=name, own_ca=own_ca, before=before, now=now)
 
 
 def external_client(
@@ -109,6 +100,22 @@ def external_client(
         return NOT_SIGNED
     identity = template_id(issuing.trust_domain, plan.selection.identity.namespace, template.metadata.name)
     return client_files(issuing.authorities, identity, before.client, now=now)
+
+
+def egress_secret(
+    template: SandboxTemplate,
+    plan: Plan,
+    credentials: Mapping[SecretKeyRef, str],
+    made: Material,
+    cluster: Cluster,
+    client: Mapping[str, str] | Problem,
+) -> SecretOutput:
+    if not plan.selection.profiles:
+        return SecretOutput()
+    if isinstance(client, Problem):
+        return SecretOutput(problems=(client,))
+    configuration = compile_sidecar(plan, credentials, made.pairs, cluster.sidecar)
+    return unified_secret(template, replace(configuration, files={**configuration.files, **client}), made)
 
 
 def passthrough(template: SandboxTemplate) -> tuple[DomainPattern, ...]:

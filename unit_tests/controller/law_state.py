@@ -12,7 +12,6 @@ from typing import Any
 from cryptography import x509
 
 from controller.compile.output import LABELS
-from controller.secret_writer import PROFILES_KEY
 from daemon.kinds import (
     GLOBAL_PROFILES,
     NAMESPACES,
@@ -25,6 +24,7 @@ from daemon.kinds import (
     SERVICES,
     TEMPLATES,
 )
+from daemon.last_good import PROFILES_KEY
 from kube.objects import Key, Raw, key_of, labels, uid_of
 from unit_tests.kube.fake_storage import Storage
 
@@ -46,7 +46,8 @@ def state(storage: Storage, *, closed: frozenset[str] = frozenset()) -> State:
         made[f"policy {key}"] = [raw["spec"], labels(raw), warnings(raw), owner(raw, owners)]
     for key, raw in storage.objects(SECRETS).items():
         if ours(raw) and key.namespace not in closed:
-            made[f"secret {key}"] = [contents(raw), labels(raw), owner(raw, owners)]
+            authority = storage.get(SECRETS, Key(key.namespace, key.name.removesuffix("-egress") + "-ca"))
+            made[f"secret {key}"] = [contents(raw, authority), labels(raw), owner(raw, owners)]
     for resource in (PROFILES, GLOBAL_PROFILES):
         made |= {f"status of {resource} {key}": status(raw) for key, raw in storage.objects(resource).items()}
     return made
@@ -73,9 +74,12 @@ def values(raw: Raw) -> dict[str, str]:
     return {name: base64.b64decode(text).decode() for name, text in raw["data"].items()}
 
 
-def contents(raw: Raw) -> dict[str, Any]:
+def contents(raw: Raw, authority: Raw | None) -> dict[str, Any]:
+    """Of the CA's own Secret, which files there are."""
     found: dict[str, Any] = values(raw)
-    fits(found)
+    if key_of(raw).name.endswith("-ca"):
+        return dict.fromkeys(found, "there")
+    fits(found, values(authority) if authority else {})
     for name, text in list(found.items()):
         if name.startswith(CERTIFICATES):
             found[name] = sorted(sans(text)) if name.startswith("leaf-") and name.endswith(".crt") else "there"
@@ -92,8 +96,10 @@ def sans(pem: str) -> list[str]:
     return [str(each.value) for each in found.value]
 
 
-def fits(found: dict[str, str]) -> None:
-    """Every leaf is signed by the CA, and the bundle trusts it."""
+def fits(found: dict[str, str], authority: dict[str, str]) -> None:
+    """Every leaf is signed by the CA, whose key is elsewhere, and the bundle trusts it."""
+    assert found.get("ca.crt") == authority.get("ca.crt")
+    assert "ca.key" not in found
     if "ca.crt" not in found:
         assert not [name for name in found if name.startswith(CERTIFICATES)], "without a CA there is nothing that it signed"
         return

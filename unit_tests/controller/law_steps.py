@@ -176,14 +176,15 @@ def pod_step(space: str, template: str, name: str) -> Callable[[Play], None]:
 
 
 def hand_step(space: str, name: str, what: str) -> Callable[[Play], None]:
-    secret, policy = Key(space, f"{name}-egress"), Key(space, f"{name}-network-policy")
+    secret, authority, policy = (Key(space, name + suffix) for suffix in ("-egress", "-ca", "-network-policy"))
     does: dict[str, Callable[[Play], None]] = {
         "edits a policy": lambda play: play.edit(NETWORK_POLICIES, policy, lambda raw: {**raw, "spec": {**raw["spec"], "egress": [{}]}}),
         "deletes a policy": lambda play: play.drop(NETWORK_POLICIES, policy, only=law_state.ours),
         "edits a Secret": lambda play: play.edit(SECRETS, secret, lambda raw: {**raw, "data": {**raw["data"], "rds-plain.json": "e30="}}),
         "adds to a Secret": lambda play: play.edit(SECRETS, secret, lambda raw: {**raw, "data": {**raw["data"], "more": "e30="}}),
         "empties a Secret": lambda play: play.edit(SECRETS, secret, lambda raw: {**raw, "data": {}}),
-        "breaks the CA": lambda play: play.edit(SECRETS, secret, lambda raw: {**raw, "data": {**raw["data"], "ca.crt": "e30="}}),
+        "breaks the CA": lambda play: play.edit(SECRETS, authority, lambda raw: {**raw, "data": {**raw["data"], "ca.crt": "e30="}}),
+        "deletes the CA": lambda play: play.drop(SECRETS, authority, only=law_state.ours),
         "deletes a Secret": lambda play: play.drop(SECRETS, secret, only=law_state.ours),
     }
     return does[what]
@@ -196,6 +197,7 @@ HANDS = (
     "adds to a Secret",
     "empties a Secret",
     "breaks the CA",
+    "deletes the CA",
     "deletes a Secret",
 )
 

@@ -89,7 +89,12 @@ class Stage:
         self.bound: set[str] = set()
         self.fault: Callable[[Sent], Fault] = lambda sent: None
         self.registry = CollectorRegistry()
+        self.ahead = timedelta()
         self._life: asyncio.Task[None] | None = None
+
+    def now(self) -> datetime:
+        """The wall clock. `ahead`: it was asleep for so long, and the event loop with it."""
+        return now() + self.ahead
 
     @property
     def running(self) -> bool:
@@ -166,7 +171,7 @@ class Stage:
     async def _process(self) -> AsyncIterator[Assembly]:
         around = self._around()
         async with asyncio.TaskGroup() as group:
-            assembly = Assembly(self.settings, around, group, now)
+            assembly = Assembly(self.settings, around, group, self.now)
             before = asyncio.all_tasks()
             assembly.start()
             group.create_task(around.recorder.run())

@@ -136,7 +136,7 @@ def last_good(play: Play) -> dict[str, dict]:
     uids = {uid_of(raw) for resource in (PROFILES, GLOBAL_PROFILES) for raw in storage.objects(resource).values()}
     for key, raw in storage.objects(SECRETS).items():
         if law_state.ours(raw) and key.namespace not in closed(play.stage):
-            kept = law_state.json.loads(values(raw)["profiles.json"])
+            kept = law_state.json.loads(values(raw).get("profiles.json", "[]"))
             found |= {f"{each['kind']} {key_of(each)}": each for each in kept if uid_of(each) in uids}
     return found
 

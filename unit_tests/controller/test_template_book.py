@@ -1,7 +1,7 @@
 """A book of templates: a profile finds those that it selects, and namesakes by hash find each other."""
 
-from daemon.profile_book import ProfileBook
 from controller.template_book import TemplateBook
+from daemon.profile_book import ProfileBook
 from kube.objects import Key
 from unit_tests.controller.raw_objects import global_profile, profile, template
 

@@ -16,7 +16,7 @@ CA_END = NOW + CA_LIFETIME
 
 def make(names=NAMES, before: Material | None = None, now=NOW, own_ca: KeyPair | None = None) -> Material:
     """As a controller would: what was made before is read back from the Secret's content."""
-    held = {key: text.encode() for key, text in before.files.items()} if before else {}
+    held = {key: text.encode() for key, text in {**before.files, **before.kept}.items()} if before else {}
     return material(names, ca_name="CA", own_ca=own_ca, before=read_before(held, now), now=now)
 
 
@@ -55,7 +55,7 @@ def test_a_ca_is_replaced_in_two_steps():
     assert make(before=announced, now=CA_END - timedelta(days=28)).successor == announced.successor
     switched = make(before=announced, now=CA_END - timedelta(days=14))
     assert (switched.ca, switched.successor) == (announced.successor, None)
-    assert "ca-next.key" not in switched.files
+    assert "ca-next.key" not in switched.kept
     assert make(before=switched, now=CA_END + timedelta(days=1)).ca == switched.ca
 
 
@@ -67,9 +67,18 @@ def test_a_ca_that_ended_while_nobody_looked_is_replaced_at_once():
     assert late.successor is None
 
 
+def test_a_ca_s_key_is_among_what_is_kept_and_never_among_the_files_of_pods():
+    """Nor is its successor's."""
+    made = make(before=make(), now=CA_END - timedelta(days=20))
+    assert set(made.kept) == {"ca.crt", "ca.key", "ca-next.crt", "ca-next.key"}
+    for pair in (made.ca, made.successor):
+        assert not [name for name, text in made.files.items() if pair.key_pem.strip() in text]
+
+
 def test_nothing_intercepted_nothing_kept():
     """Keys go away with their use."""
-    assert make((), before=make()).files == {}
+    made = make((), before=make())
+    assert (made.files, made.kept) == ({}, {})
 
 
 def test_ones_own_ca_signs_and_its_key_stays_where_it_is():
@@ -77,7 +86,7 @@ def test_ones_own_ca_signs_and_its_key_stays_where_it_is():
     own = make_ca(now=NOW, name="Company")
     made = make(before=make(), own_ca=own)
     assert made.ca == own
-    assert "ca.key" not in made.files
+    assert made.kept == {}
     assert own.key_pem not in made.files.values()
     assert make(before=made, own_ca=own).files == made.files
 
@@ -85,7 +94,7 @@ def test_ones_own_ca_signs_and_its_key_stays_where_it_is():
 def test_a_foreign_pair_is_as_good_as_none():
     """A certificate and a key that do not belong together are replaced."""
     first, other = make(), make()
-    mixed = {**first.files, "ca.key": other.files["ca.key"]}
+    mixed = {**first.files, "ca.key": other.kept["ca.key"]}
     assert read_before({key: text.encode() for key, text in mixed.items()}, NOW).ca is None
 
 
@@ -105,5 +114,5 @@ def test_no_content_breaks_it(content):
 def test_printed_material_holds_no_key():
     """Neither does what was read back."""
     made = make()
-    held = read_before({key: text.encode() for key, text in made.files.items()}, NOW)
+    held = read_before({key: text.encode() for key, text in {**made.files, **made.kept}.items()}, NOW)
     assert "PRIVATE KEY" not in repr(made) + repr(held)

@@ -68,10 +68,10 @@ def test_no_profile_no_secret():
 
 def test_the_ca_key_is_not_among_the_proxys_files():
     """It is the controller's to find again; no file of the proxy names or holds it."""
-    found = secret(KEYED)
-    key = found.data["ca.key"].reveal()
-    assert [name for name, value in found.data.items() if key.strip() in value.reveal()] == ["ca.key"]
-    assert not [name for name, value in found.data.items() if b"ca.key" in value.reveal()]
+    wanted = template()
+    output = compile_template(wanted, select(wanted, KEYED), CREDENTIALS, now=NOW, cluster=Cluster())
+    key = output.ca.data["ca.key"].reveal()
+    assert not [name for name, value in output.secret.data.items() if key.strip() in value.reveal() or b"ca.key" in value.reveal()]
 
 
 def test_every_key_is_one_that_a_secret_takes():
