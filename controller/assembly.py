@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from controller.announcer import Announcer
+from controller.aside import Aside
 from controller.caches import Caches, secrets_of
 from controller.cluster_view import ClusterView
 from controller.contests import Contests
@@ -47,6 +48,8 @@ log = logging.getLogger(__name__)
 
 SETTLE = 0.2
 """Seconds before a profile's status is looked at after an edit: by then its templates are mostly done."""
+STATUSES_AT_ONCE = 4
+"""So many times fewer than templates."""
 ORDER_AFTER = 1.0
 POLL = 0.05
 AGAIN = 1.0
@@ -188,7 +191,7 @@ class Assembly:
 
         found = [
             controller("sandboxtemplate", self._template_reconciler(), self._templates, workers),
-            controller("securityprofile", self._profile_reconciler(), self._profiles, workers),
+            controller("securityprofile", self._statuses(), self._profiles, max(1, workers // STATUSES_AT_ONCE)),
             controller("order", self._order_reconciler(), self._orders, 1),
         ]
         if self._caches.pods:
@@ -196,6 +199,10 @@ class Assembly:
         if self._settings.issues:
             found.append(controller("workload", self._keeper, self._workloads, 1))
         return found
+
+    def _statuses(self) -> Aside[ProfileRef]:
+        crowd = self._settings.workers
+        return Aside(reconcile=self._profile_reconciler(), crowded=lambda: self._templates.statistics().depth > crowd)
 
     def _template_reconciler(self) -> TemplateReconciler:
         client, state = self._around.client, self._state

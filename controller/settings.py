@@ -90,8 +90,8 @@ class Settings(Model):
     )
     workers: int = Field(
         16,
-        description="How many objects of one kind are worked on at once. What takes time is waiting for the API server, so more than there"
-        " are cores is right, and much more only queues there.",
+        description="How many templates are worked on at once, and a quarter as many profiles' statuses. What takes time is waiting for the"
+        " API server, so more than there are cores is right, and much more only queues there.",
         json_schema_extra=of("NUMBER"),
         ge=1,
         le=256,
