@@ -69,8 +69,8 @@ class External:
     """`address` is Envoy's word for where it listens: a unix socket, or a name and a port, which need `tls`.
 
     `identity` is said with each request by an Envoy that serves nobody else, on a socket that nobody else can open; one that
-    shows a certificate of its own says nothing, and `of_many` serves pods whom other filters know. `template` and `token`, what
-    the sandbox shows to credential providers, are told beside the identity. `everything`: every request is decided there, as in a
+    shows a certificate of its own says nothing, and `of_many` serves pods whom other filters know. `template`, `pod` and `token`,
+    what the sandbox shows to credential providers, are told beside the identity. `everything`: every request is decided there, as in a
     shared gateway that holds no rules itself.
     """
 
@@ -78,6 +78,7 @@ class External:
     tls: ClientTls | None = None
     identity: Identity | None = None
     template: str = ""
+    pod: str = ""
     token: str = field(default="", repr=False)
     of_many: bool = False
     everything: bool = False
@@ -180,7 +181,7 @@ def not_asking() -> dict[str, Resource]:
 def identity_text(external: External) -> str:
     identity = external.identity or Identity()
     said = {"namespace": identity.namespace, "labels": dict(sorted(identity.labels)), "template": external.template}
-    said |= {"token": external.token} if external.token else {}
+    said |= {key: value for key, value in (("pod", external.pod), ("token", external.token)) if value}
     return base64.b64encode(json.dumps(said, separators=(",", ":")).encode()).decode()
 
 

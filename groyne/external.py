@@ -22,6 +22,8 @@ from groyne.rundir import RunDirectory
 from groyne.workspace import Workspace
 from policy.program import Engine, Selection
 
+POD = "groyne-run"
+"""What stands where a pod's name does in audit, in expressions, and for providers: there is one sandbox here, and this is it."""
 SOCKET = "external.sock"
 HEALTH_SOCKET = "external-health.sock"
 LOG = "external.log"
@@ -50,6 +52,7 @@ def beside(directory: Path, workspace: Workspace, settings: ExternalSettings | N
         address={"pipe": {"path": str(directory / SOCKET)}},
         identity=workspace.selection.identity,
         template=workspace.template.metadata.name if workspace.template else "",
+        pod=POD,
         token=token,
         settings=settings or ExternalSettings(),
     )
