@@ -25,6 +25,7 @@ CALLS = 5.0
 """A second at most, in quiet times; without the watches."""
 BEAT = 0.1
 LONGEST = 1000
+LATE = "not as it should be after"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -87,7 +88,7 @@ class Play:
                 self.look()
                 return well_since - began
             if now - began > SOON + QUIET:
-                self.problems.append(f"not as it should be after {SOON:g} s: {'; '.join(wrong)}")
+                self.problems.append(f"{LATE} {SOON:g} s: {'; '.join(wrong)}")
                 return now - began
             time.sleep(3 * BEAT)
 

@@ -1,5 +1,6 @@
 """Fifty short schedules hold all laws, the same fifty each time; schedules are the seed's alone, and shrinking keeps what fails."""
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,17 +8,24 @@ import pytest
 
 from e2e.kubernetes.chaos import deeds, schedule
 from e2e.kubernetes.chaos.arena import ready
+from e2e.kubernetes.chaos.play import LATE
 from e2e.kubernetes.chaos.schedule import drawn
 from e2e.kubernetes.chaos.shrink import shrunk
 
 SEEDS = 50
-AT_ONCE = 6
+AT_ONCE = 4
+
+log = logging.getLogger(__name__)
 
 
 @pytest.mark.cluster
 @pytest.mark.timeout(600)
 def test_fifty_schedules_hold_all_laws(breakable, tmp_path: Path):
-    found = ready(breakable, tmp_path).play_all(map(drawn, range(SEEDS)), AT_ONCE, lambda _: None)
+    """What was late, and nothing else, gets a second chance alone: a bound in seconds means little on a machine that others wear out."""
+    arena = ready(breakable, tmp_path)
+    found = arena.play_all(map(drawn, range(SEEDS)), AT_ONCE, lambda _: None)
+    found = [arena.play(told.schedule) if told.problem.startswith(LATE) else told for told in found]
+    log.info("settled within %.1f s, with %d starts", max(told.settled for told in found), sum(told.starts for told in found))
     failed = [
         f"{told.problem}\n{told.schedule}\nagain: python -m e2e.kubernetes.chaos --seed {told.schedule.seed}"
         for told in found

@@ -12,7 +12,7 @@ from e2e.kubernetes.faults.place import Place, Raw, values
 from policy.template_hashes import HASH_LABEL, name_hash
 
 VALUE = re.compile(r"value-\d+-end")
-OWNED = {"networkpolicies": ("-network-policy", "-groyne"), "secrets": ("-egress",)}
+OWNED = {"networkpolicies": ("-network-policy", "-groyne"), "secrets": ("-egress", "-ca")}
 
 
 def wrong(place: Place) -> list[str]:

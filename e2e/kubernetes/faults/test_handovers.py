@@ -6,6 +6,7 @@ somebody undoes what the leader wrote, so that it writes as fast as it may.
 
 import base64
 import json
+import logging
 import os
 import signal
 import threading
@@ -27,6 +28,8 @@ from e2e.kubernetes.faults.place import Place
 from unit_tests.controller.raw_objects import template
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
+
+log = logging.getLogger(__name__)
 
 LEASE = ("--lease-duration", "4", "--lease-renew-deadline", "2.5", "--lease-retry", "0.4", "--call-deadline", "1")
 NEXT_LEADS = 8.0
@@ -119,6 +122,7 @@ def test_no_two_leaders_writes_overlap_over_five_hand_overs(ground: ControlPlane
         finally:
             for each in (second, leader):  # else it would be a sixth
                 each.operator.close()
+    log.info("hand-overs in seconds: %s", {name: round(gap, 1) for name, gap in gaps.items()})
     found = [call for call in ground.audit() if call.resource == "networkpolicies" and call.verb == "create" and call.credential]
     assert {call.credential for call in found} == {leader.credential, second.credential}
     assert overlaps(found) == []
