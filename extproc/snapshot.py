@@ -8,6 +8,7 @@ new snapshot starts with none. How many profiles there are does not change how l
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TypeVar
 
 from crds.problem import Problem
@@ -19,7 +20,9 @@ from policy.references import check_credential, refusal, secret_refs, withhold
 from policy.selector_index import SelectorIndex
 
 VIEWS = 4096
-HOSTS = 1024
+HOSTS = 32_768
+"""Of all views together: clients choose the hosts that they ask for."""
+LONGEST_NAME = 255
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -80,9 +83,10 @@ class Recent(OrderedDict[Key, Value]):
 class View:
     """What holds for one identity."""
 
-    __slots__ = ("_hosts", "_index", "credentials", "escaped_slash_hosts", "inputs", "selection")
+    __slots__ = ("_hosts", "_index", "_number", "credentials", "escaped_slash_hosts", "inputs", "selection")
 
-    def __init__(self, selection: Selection, sources: Sources) -> None:
+    def __init__(self, selection: Selection, sources: Sources, hosts: "Recent[tuple[int, str], tuple[Rule, ...]]", number: int) -> None:
+        """What is found for a host is kept in `hosts`, with those of other views, under its `number`."""
         self.selection = withhold(selection, refused(selection, sources))
         self.credentials = usable(self.selection, sources)
         self.escaped_slash_hosts = escaped_slash_hosts(selection)
@@ -90,11 +94,16 @@ class View:
             profile.ref: read_inputs(profile, sources) for profile in selection.profiles if profile.inputs
         }
         self._index = RuleIndex(self.selection.rules)
-        self._hosts: Recent[str, tuple[Rule, ...]] = Recent(HOSTS)
+        self._hosts, self._number = hosts, number
 
     def rules(self, host: str) -> tuple[Rule, ...]:
         """In order; those that speak of other hosts only are left out."""
-        return self._hosts.find(host, lambda: tuple(found.rule for found in self._index.covering(DomainPattern(text=host))))
+        if len(host) > LONGEST_NAME:
+            return self._covering(host)
+        return self._hosts.find((self._number, host), lambda: self._covering(host))
+
+    def _covering(self, host: str) -> tuple[Rule, ...]:
+        return tuple(found.rule for found in self._index.covering(DomainPattern(text=host)))
 
 
 class Snapshot:
@@ -106,9 +115,11 @@ class Snapshot:
         for number, profile in enumerate(sources.program.profiles):
             self._index.put(number, profile.ref.namespace, profile.selector)
         self._views: Recent[Identity, View] = Recent(VIEWS)
+        self._hosts: Recent[tuple[int, str], tuple[Rule, ...]] = Recent(HOSTS)
+        self._numbers = count()
 
     def view(self, identity: Identity) -> View:
-        return self._views.find(identity, lambda: View(self._select(identity), self.sources))
+        return self._views.find(identity, lambda: View(self._select(identity), self.sources, self._hosts, next(self._numbers)))
 
     def _select(self, identity: Identity) -> Selection:
         """As `Program.select`, without trying every profile."""

@@ -1,0 +1,134 @@
+"""Before a request is judged: there is something to judge it by, and it is known whose it is."""
+
+import base64
+import json
+
+import pytest
+
+from extproc.admission import IdentitySource
+from extproc.events import Headers, Refuse
+from extproc.identity import LABELS, NAME, NAMESPACE, SOURCE, Peer
+from extproc.snapshot import Pod, Sources
+from extproc.stream import Machine
+from policy.program import Identity
+from unit_tests.extproc.desks import Desk, program
+from unit_tests.policy.profiles import block, model, rule
+
+A, C, M, ADDRESS = IdentitySource.ATTRIBUTES, IdentitySource.CERTIFICATE, IdentitySource.METADATA, IdentitySource.ADDRESS
+LINES = ((":method", "GET"), (":authority", "h.test"), (":path", "/a?b=secret"), (":scheme", "http"), ("x-groyne-id", "id-1"))
+KNOWN = Sources(
+    program=program(model(rule("r", block=block()))),
+    templates={("team", "coder"): (("app", "agent"),)},
+    pods={"10.0.0.7": Pod(namespace="team", name="pod-7", labels=(("app", "agent"),)), "fd00::7": Pod(namespace="team", name="pod-6")},
+)
+COPIED = {NAMESPACE: "team", NAME: "pod-0"}
+TEMPLATE = Peer(spiffe_id="spiffe://cluster.local/ns/team/template/coder")
+OWN = Peer(metadata=base64.b64encode(json.dumps({"namespace": "own"}).encode()).decode())
+
+
+def admitted(identity, attributes=None, peer=None, sources=KNOWN, **how):
+    desk = Desk(sources, identity=identity, **how)
+    return desk, desk.admit(Headers(lines=LINES, attributes=attributes or {}), peer or Peer())
+
+
+def test_nothing_is_decided_without_a_snapshot():
+    """Before the first: 503, counted, whoever it is."""
+    desk, answer = admitted((A,), COPIED, sources=None)
+    assert (answer.status, answer.reason) == (503, "NoSnapshot")
+    assert desk.value("refusals_total", reason="NoSnapshot") == 1
+    assert desk.not_ready()
+    desk.swap(Desk(KNOWN).snapshot)
+    assert desk.not_ready() is None
+
+
+def test_each_source_says_whose_it_is():
+    """A pod by attributes or address, a template by certificate, an Envoy of one's own by its metadata."""
+    labels = (("app", "agent"),)
+    cases = (
+        ((A,), COPIED, Peer(), Identity(namespace="team"), "pod team/pod-0"),
+        ((C,), {}, TEMPLATE, Identity(namespace="team", labels=labels), "template team/coder"),
+        ((M,), {}, OWN, Identity(namespace="own"), ""),
+        ((ADDRESS,), {SOURCE: "10.0.0.7:99"}, Peer(), Identity(namespace="team", labels=labels), "pod team/pod-7"),
+        ((ADDRESS,), {SOURCE: "[fd00::7]:99"}, Peer(), Identity(namespace="team"), "pod team/pod-6"),
+    )
+    for identity, attributes, peer, wanted, name in cases:
+        _, machine = admitted(identity, attributes, peer)
+        assert isinstance(machine, Machine)
+        assert (machine.caller.identity, machine.caller.name) == (wanted, name)
+
+
+def test_sources_are_asked_in_order():
+    """The first that speaks decides, and one that says nothing is passed over."""
+    assert admitted((A, C), COPIED, TEMPLATE)[1].caller.pod == "pod-0"
+    assert admitted((C, A), COPIED, TEMPLATE)[1].caller.template == "team/coder"
+    assert admitted((A, C), {}, TEMPLATE)[1].caller.template == "team/coder"
+    assert admitted((C, A), COPIED, Peer(spiffe_id="spiffe://cluster.local/ns/gw/sa/gateway"))[1].caller.pod == "pod-0"
+
+
+def test_a_source_that_is_not_named_counts_for_nothing():
+    """However well it speaks."""
+    for identity, attributes, peer in (
+        ((C,), COPIED, Peer()),
+        ((A,), {}, TEMPLATE),
+        ((A,), {}, OWN),
+        ((A,), {SOURCE: "10.0.0.7:9"}, Peer()),
+    ):
+        desk, answer = admitted(identity, attributes, peer)
+        assert (answer.status, answer.reason) == (403, "IdentityUnknown")
+        assert desk.unattributed == [("missing_identity", "deny")]
+
+
+@pytest.mark.parametrize(
+    ("identity", "attributes", "peer", "reason"),
+    [
+        ((A, C), {NAME: "pod-0"}, TEMPLATE, "missing_identity"),
+        ((A, C), {**COPIED, LABELS: "%"}, TEMPLATE, "label_decode_failure"),
+        ((C, A), COPIED, Peer(spiffe_id="spiffe://cluster.local/ns/team/template/gone"), "unknown_template"),
+        ((ADDRESS, A), {**COPIED, SOURCE: "10.0.0.8:1"}, Peer(), "unknown_address"),
+        ((M, A), COPIED, Peer(metadata="%"), "missing_identity"),
+    ],
+)
+def test_a_source_that_speaks_and_cannot_be_understood_is_not_passed_over(identity, attributes, peer, reason):
+    """Else whoever spoils one would choose the next."""
+    desk, answer = admitted(identity, attributes, peer)
+    assert isinstance(answer, Refuse)
+    assert desk.unattributed == [(reason, "deny")]
+
+
+def test_a_refusal_says_what_was_refused_and_no_query():
+    """The standard body; the pod is for the audit log, where it is known."""
+    _, answer = admitted((A,), {**COPIED, LABELS: "%"})
+    said = json.loads(answer.body)
+    assert (said["host"], said["path"], said["reason"], said["request_id"]) == ("h.test", "/a", "IdentityUnknown", "id-1")
+    assert answer.pod == "team/pod-0"
+    assert "secret" not in answer.body.decode()
+
+
+def test_who_nobody_knows_passes_only_where_the_operator_says_so():
+    """And then as somebody without labels, for whom profiles without a selector still hold."""
+    desk, machine = admitted((A,), {}, allow_unknown=True)
+    assert machine.caller.identity == Identity(namespace="")
+    assert desk.unattributed == [("missing_identity", "allow")]
+    everywhere = Sources(program=program(model(rule("r", block=block()), kind="GlobalSecurityProfile")))
+    _, machine = admitted((A,), {}, allow_unknown=True, sources=everywhere)
+    assert [each.name for each in machine.view.selection.rules] == ["r"]
+    _, machine = admitted((A,), {**COPIED, LABELS: "%"}, allow_unknown=True)
+    assert machine.caller.identity == Identity(namespace="team")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "spiffe://d",
+        "spiffe://d/ns/team/template",
+        "spiffe://d/ns/team/sa/coder",
+        "spiffe://d/ns/team/template/coder/x",
+        "spiffe://d//ns/team/template/coder",
+    ],
+)
+def test_ids_of_others_name_no_template(name):
+    """Only the form that the controller's certificates have."""
+    desk, answer = admitted((C,), {}, Peer(spiffe_id=name))
+    assert answer.reason == "IdentityUnknown"
+    assert desk.unattributed == [("missing_identity", "deny")]
