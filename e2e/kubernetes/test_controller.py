@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from policy.template_hashes import HASH_LABEL, name_hash
 from e2e.cluster import Cluster
 from e2e.kubernetes.controller_process import Replica, install, running, until
 from e2e.kubernetes.team import Team, data, events
+from policy.template_hashes import HASH_LABEL, name_hash
 from unit_tests.controller.raw_objects import global_profile, profile, rule, template
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
@@ -157,8 +157,12 @@ def test_the_ca_stays_while_what_is_intercepted_changes(team: Team):
     team.apply(profile("more", rules=[rule("paths", "second.example.com", block={})]))
     later = data(team.wait("secret", "python-egress", lambda found: "second.example.com" in data(found)["rds-plain.json"]))
     assert later["ca.crt"] == first["ca.crt"]
+    authority = data(team.get("secret", "python-ca"))
+    assert authority["ca.crt"] == first["ca.crt"]
+    assert not [name for name, text in later.items() if authority["ca.key"].strip() in text]
     team.delete("securityprofile", "keys")
     team.wait("secret", "python-egress", lambda found: "ca.crt" not in data(found) and "ca-bundle.crt" not in data(found))
+    team.gone("secret", "python-ca")
 
 
 def test_a_namespace_that_has_not_opted_in_gets_policies_and_is_told(cluster: Cluster, namespace: str, replica: Replica):

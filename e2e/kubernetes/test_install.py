@@ -267,12 +267,13 @@ def test_of_a_template_only_the_hash_label_may_change(controller, patch, said):
     check(controller.ask("PATCH", "sandboxtemplates/t", patch, version=TEMPLATES), said)
 
 
-def test_the_unified_secret_is_made_changed_and_deleted(controller, owner):
-    assert controller.ask("POST", "secrets", {"metadata": owner("t-egress"), "type": "Opaque"}) == ""
-    assert controller.ask("PATCH", "secrets/t-egress", {"stringData": {"a": "b"}}) == ""
-    check(controller.ask("PATCH", "secrets/t-egress", {"metadata": {"labels": {"app.kubernetes.io/managed-by": None}}}), "with the label")
-    check(controller.ask("PATCH", "secrets/t-egress", {"metadata": {"ownerReferences": None}}), "template that controls it")
-    assert controller.ask("DELETE", "secrets/t-egress") == ""
+@pytest.mark.parametrize("name", ["t-egress", "t-ca"])
+def test_a_template_s_secrets_are_made_changed_and_deleted(controller, owner, name):
+    assert controller.ask("POST", "secrets", {"metadata": owner(name), "type": "Opaque"}) == ""
+    assert controller.ask("PATCH", f"secrets/{name}", {"stringData": {"a": "b"}}) == ""
+    check(controller.ask("PATCH", f"secrets/{name}", {"metadata": {"labels": {"app.kubernetes.io/managed-by": None}}}), "with the label")
+    check(controller.ask("PATCH", f"secrets/{name}", {"metadata": {"ownerReferences": None}}), "template that controls it")
+    assert controller.ask("DELETE", f"secrets/{name}") == ""
 
 
 @pytest.mark.parametrize(
@@ -280,6 +281,7 @@ def test_the_unified_secret_is_made_changed_and_deleted(controller, owner):
     [
         pytest.param("keys2", {}, "ends in -egress", id="another name"),
         pytest.param("u-egress", {}, "template that controls it", id="another template's"),
+        pytest.param("u-ca", {}, "template that controls it", id="another template's CA"),
         pytest.param("t-egress", {"labels": {}}, "with the label", id="no label"),
         pytest.param("t-egress", {"ownerReferences": []}, "template that controls it", id="no owner"),
     ],

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from controller.compile import groyne_policy, network_policy, secret, workload_secrets
+from controller.compile import ca_secret, groyne_policy, network_policy, secret, workload_secrets
 from controller.compile.output import LABELS
 from controller.nudger import REVISION
 from policy.template_hashes import HASH_LABEL
@@ -76,5 +76,5 @@ def test_the_policies_names_for_things_are_the_controllers():
     assert f"'{REVISION}'" in texts["groyne-controller-pods"]
     assert f"'{HASH_LABEL}'" in texts["groyne-controller-sandboxtemplates"]
     kept = (workload_secrets.AUTHORITY, workload_secrets.SERVER)
-    assert all(f"'{each}'" in texts["groyne-controller-secrets"] for each in (label, value, secret.SUFFIX, *kept))
+    assert all(f"'{each}'" in texts["groyne-controller-secrets"] for each in (label, value, secret.SUFFIX, ca_secret.SUFFIX, *kept))
     assert all(f"'{each.SUFFIX}'" in texts["groyne-controller-networkpolicies"] for each in (network_policy, groyne_policy))
