@@ -24,11 +24,15 @@ def small(selection: Selection) -> bool:
 
 class Workshop:
     def __init__(self) -> None:
-        self._one = asyncio.Lock()
+        self._small, self._large = asyncio.Lock(), asyncio.Lock()
 
     async def make(self, selection: Selection, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What `work` makes of what stands behind it; `selection` says how much that is."""
-        if small(selection):
-            return work(*args, **kwargs)
-        async with self._one:
-            return await asyncio.to_thread(work, *args, **kwargs)
+        if not small(selection):
+            async with self._large:
+                return await asyncio.to_thread(work, *args, **kwargs)
+        async with self._small:
+            made = work(*args, **kwargs)
+            # One in a turn of the loop: what has arrived for all others, the Lease's answer too, is heard before the next is made.
+            await asyncio.sleep(0)
+            return made

@@ -25,6 +25,26 @@ def test_small_things_are_made_by_the_loop_itself():
     assert asyncio.run(Workshop().make(selection(1), threading.get_ident)) == threading.get_ident()
 
 
+def test_between_two_small_things_the_loop_has_its_turn():
+    """Else as many as there are workers would be made before anybody's answer is heard."""
+
+    async def making() -> list[str]:
+        workshop, happened = Workshop(), []
+
+        async def ticking() -> None:
+            for _ in range(8):
+                happened.append("tick")
+                await asyncio.sleep(0)
+
+        work = [workshop.make(selection(1), happened.append, "made") for _ in range(3)]
+        await asyncio.gather(*work, ticking())
+        return happened
+
+    happened = asyncio.run(making())
+    assert happened.count("made") == 3
+    assert "made made" not in " ".join(happened)
+
+
 def test_large_things_are_made_elsewhere_while_the_loop_goes_on():
     async def making() -> tuple[int, bool]:
         ticking = threading.Event()
