@@ -121,7 +121,7 @@ class Machine:
     def wait_for_body(self) -> Answers:
         headers = self.headers
         mode = headers.body_mode if headers else BodyMode.UNKNOWN
-        if mode is BodyMode.FULL_DUPLEX or (mode is not BodyMode.NONE and headers and headers.sends_ahead):
+        if mode is BodyMode.FULL_DUPLEX or (mode is BodyMode.STREAMED and headers and headers.sends_ahead):
             return []
         if mode is BodyMode.BUFFERED or self.overrides:
             self.waiting_for = Phase.REQUEST_BODY
