@@ -74,7 +74,9 @@ class Waiting(Generic[K]):
 
     def since(self) -> Iterator[float]:
         for lane in (self._high, self._low):
-            for wait in list(lane.values()):  # a copy, made in one step: metrics are collected in another thread
+            # A copy, made in one step, since metrics are collected in another thread. An ordered dictionary's own `values` looks
+            # each key up, which is a step in Python where a key has a hash of its own; a dictionary's does not.
+            for wait in list(dict.values(lane)):
                 yield wait.since
 
     def _lane(self, priority: Priority) -> OrderedDict[K, Wait]:

@@ -608,6 +608,30 @@ class TestStatistics:
 
         run(story())
 
+    def test_they_are_made_without_a_step_in_python_between_one_item_and_the_next(self):
+        """A key's hash may be Python's, as a dataclass's is: while it is computed, the loop's thread would change the queue."""
+
+        class Item:
+            asked = 0
+
+            def __hash__(self) -> int:
+                Item.asked += 1
+                return 1
+
+        async def story():
+            q = queue()
+            items = [Item() for _ in range(3)]
+            for item in items:
+                q.add(item)
+            q.add(Item(), priority=Priority.LOW)
+            await q.get()
+            q.add(items[0])
+            before = Item.asked
+            assert q.statistics().depth == 4
+            assert Item.asked == before
+
+        run(story())
+
     def test_what_moves_up_has_waited_since_it_was_first_added(self):
         async def story():
             q = queue()
