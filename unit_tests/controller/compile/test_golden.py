@@ -13,10 +13,15 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from controller.compile.groyne_policy import Endpoint
 from controller.compile.template import Cluster
+from controller.ext_proc import ExtProcPlace
+from controller.settings import Settings as ControllerSettings
 from crds.kinds import parse
 from crds.sandbox_template import SandboxTemplate
 from crds.security_profile import GlobalSecurityProfile, SecurityProfile
+from dataplane.redirect import Families
+from dataplane.sidecar import SidecarOptions
 from groyne.rendering import implied_objects
 from policy.compile import compile_program
 from policy.program import Engine
@@ -43,7 +48,7 @@ def outcome(documents: list[dict[str, Any]]) -> str:
     program = compile_program(
         [found for found in objects if isinstance(found, SecurityProfile | GlobalSecurityProfile)], engines=engines
     ).program
-    cluster = Cluster(extra_excluded=settings.get("extraExcluded", ()))
+    cluster = Cluster(extra_excluded=settings.get("extraExcluded", ()), **told(settings.get("extProc", {})))
     templates = [found for found in objects if isinstance(found, SandboxTemplate)]
     rendered = implied_objects(templates, program, {}, reveal=False, now=NOW, cluster=cluster)
     problems = [
@@ -54,6 +59,15 @@ def outcome(documents: list[dict[str, Any]]) -> str:
     text = io.StringIO()
     yaml().dump_all([*rendered.objects, {"kind": "Problems", "problems": problems}], text)
     return text.getvalue()
+
+
+def told(given: dict[str, Any]) -> dict[str, Any]:
+    """What a controller knows that was told where ext-proc is."""
+    if not given:
+        return {}
+    found = ControllerSettings(ext_proc_certificates="files", **{f"ext_proc_{name}": value for name, value in given.items()})
+    place = ExtProcPlace(settings=found, changed=lambda: None)
+    return {"sidecar": SidecarOptions(external=place.external(Families.DUAL)), "ext_proc": Endpoint(port=place.port)}
 
 
 def parsed(document: dict[str, Any]) -> object:
