@@ -94,16 +94,27 @@ class GrpcioServer:
         return Peer(spiffe_id=str(known) if known else "", metadata=told)
 
 
+class Healths(health.aio.HealthServicer):  # type: ignore[misc] # grpcio has no types
+    """With `List`, which grpcio's own has not."""
+
+    async def List(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002 - as gRPC calls it
+        known = {name: health_pb2.HealthCheckResponse(status=status) for name, status in self._server_status.items()}
+        return health_pb2.HealthListResponse(statuses=known)
+
+    def forget(self, service: str) -> None:
+        self._server_status.pop(service, None)
+
+
 class HealthServer:
     """`grpc.health.v1.Health` (Check, List, Watch) for the process and its service, and reflection. Not ready until told so."""
 
     def __init__(self, *, bind: str) -> None:
-        self._servicer = health.aio.HealthServicer()
+        self._servicer = Healths()
         self._server = aio.server(options=(("grpc.max_receive_message_length", 64 * 1024),))
         health_pb2_grpc.add_HealthServicer_to_server(self._servicer, self._server)
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
         self._bind = bind
-        self._version = ""
+        self._version = self._before = ""
 
     async def start(self) -> int:
         await self.ready(ready=False)
@@ -123,8 +134,10 @@ class HealthServer:
         """Whoever wrote that version of the manifests may ask for it as for a service of this name."""
         if version and version != self._version:
             await self._servicer.set(f"manifests/{version}", health_pb2.HealthCheckResponse.SERVING)
-            await self._servicer.set(f"manifests/{self._version}", health_pb2.HealthCheckResponse.NOT_SERVING)
-            self._version = version
+            self._servicer.forget(f"manifests/{self._before}")
+            if self._version:
+                await self._servicer.set(f"manifests/{self._version}", health_pb2.HealthCheckResponse.NOT_SERVING)
+            self._version, self._before = version, self._version
 
     async def stop(self) -> None:
         await self._servicer.enter_graceful_shutdown()

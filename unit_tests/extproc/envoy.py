@@ -116,7 +116,7 @@ class Envoy:
                     return self.refused
         finally:
             await answers.aclose()
-        if self.due:
+        if self.due or not self.verdict:
             raise Undecided
         kept = {name: value for name, value in self.headers.items() if name not in HOP_BY_HOP}
         return Forwarded(headers=kept, body=bytes(self.body), verdict=self.verdict)

@@ -99,7 +99,9 @@ def note(seen, data):
         return
     kind = message.WhichOneof("request")
     if seen.first is None:
-        seen.first, seen.ended = message, kind == "request_headers" and message.request_headers.end_of_stream
+        # Before it there may be an answer that Envoy gave by itself.
+        if kind == "request_headers":
+            seen.first, seen.ended = message, message.request_headers.end_of_stream
     elif kind == "request_body":
         seen.body += message.request_body.body
         # The machine asks for whole bodies only where they are whole.
