@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 HAS_NAMESPACES = subprocess.run(["unshare", "--user", "--map-root-user", "--net", "true"], capture_output=True, check=False).returncode == 0
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.skipif(not HAS_NAMESPACES, reason="no user namespaces here")]
+pytestmark = [pytest.mark.timeout(1200), pytest.mark.skipif(not HAS_NAMESPACES, reason="no user namespaces here")]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
