@@ -293,6 +293,7 @@ class Assembly:
             self._opted_in.remove(name)
 
     def _access_changed(self, namespace: str) -> None:
+        self._secrets.forget_closed(namespace)
         self._dispatch.namespace(namespace)
 
     def _cluster_changed(self, _old: Raw | None, _new: Raw | None) -> None:

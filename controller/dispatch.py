@@ -22,8 +22,10 @@ OWNED_SUFFIXES = (network_policy.SUFFIX, groyne_policy.SUFFIX, secret.SUFFIX, ca
 
 
 def nothing_new(old: Raw, new: Raw) -> bool:
-    """Of a template: above all our own label, which comes back for each of thousands at a cold start. A label that is wrong is news."""
-    read = (objects.uid_of, objects.generation, objects.annotations, objects.deleting)
+    """Of a template: above all our own label, which comes back for each of thousands at a cold start. A label that is wrong is
+    news, and so is another version of the kind: what the template owns names its owner in it.
+    """
+    read = (objects.uid_of, objects.generation, objects.annotations, objects.deleting, lambda raw: raw.get("apiVersion"))
     if objects.generation(new) is None or any(each(old) != each(new) for each in read):
         return False
     return objects.labels(new).get(HASH_LABEL) == name_hash(objects.key_of(new).name)

@@ -25,6 +25,8 @@ from policy.template_hashes import HASH_LABEL, name_hash
 REVISION = "groyne.dev/egress-revision"
 AGAIN = ".2"
 AGAIN_AFTER = 2.0
+MOST_KEPT = 20_000
+"""Pods that were told once; those that go before the second time would stay for ever."""
 PODS_BY_HASH = "template"
 
 
@@ -95,6 +97,8 @@ class Nudger:
         await self._patch(pod, revision if first else revision + AGAIN)
         if first:
             self._told[uid] = (revision, now)
+            while len(self._told) > MOST_KEPT:
+                del self._told[next(iter(self._told))]
         else:
             self._told.pop(uid, None)
         return first

@@ -81,6 +81,12 @@ class SecretReader:
         self._reading.pop(key, None)
         return kept
 
+    def forget_closed(self, namespace: str) -> None:
+        """Where Secrets can be read no more, nothing that was read is held either; "" is everywhere."""
+        if self.access(namespace) is Access.CLOSED:
+            for key in [key for key in self._kept if namespace in ("", key.namespace)]:
+                self.forget(key)
+
     def forget(self, key: Key) -> None:
         self._kept.pop(key, None)
 

@@ -119,7 +119,7 @@ def test_standing_still_nothing_is_written():
     async def story(stage: Stage):
         await begun(stage, injecting(), secret(), pod())
         before = len(stage.writes())
-        await stage.rest(100_000)
+        await stage.rest(20_000)
         assert stage.writes()[before:] == []
 
     played(story)

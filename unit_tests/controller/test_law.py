@@ -7,6 +7,7 @@ nothing; every pod of a template was told of its Secret; and what is not ours is
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -37,6 +38,7 @@ MODES = ({}, {}, {"opt_in": "all"}, {"namespace": "team-a"}, {"take_over": True}
 EXAMPLES = int(os.environ.get("GROYNE_LAW_EXAMPLES", "40"))
 
 
+@pytest.mark.timeout(60 + 10 * EXAMPLES)
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.lists(anything, min_size=1, max_size=25), st.integers(0, 1000), st.sampled_from(MODES), st.booleans())
 def test_it_converges_to_what_a_fresh_start_would_compute(steps: list[Step], seed: int, mode: dict, rich: bool) -> None:

@@ -47,16 +47,21 @@ def test_a_namespace_is_unknown_until_it_is_listed_then_open_and_closed_where_it
         assert reader.access("team-b") is Access.CLOSED
         await settled()
         assert reader.access("team-a") is Access.OPEN
+        await reader.read(KEY)
+        reader.forget_closed("team-a")
+        assert list(reader._kept) == [KEY]
         server.before = lambda sent: refusal(403)
         for stream in server.streams:
             stream.end()
         await asyncio.sleep(30)
         assert reader.access("team-a") is Access.CLOSED
+        reader.forget_closed("team-a")
+        assert reader._kept == {}
         server.before = lambda sent: None
         await asyncio.sleep(60)
         assert reader.access("team-a") is Access.OPEN
 
-    played(story)
+    played(story, secret())
 
 
 def test_a_server_that_is_away_closes_nothing():
