@@ -196,7 +196,9 @@ def test_a_secret_of_that_name_that_is_not_the_template_s_is_left_alone(team: Te
 
 
 def test_nothing_is_written_where_nothing_changed(team: Team, replica: Replica, tmp_path: Path):
-    team.apply(template("python"), injecting(), team.secret("key", apiKey="value"))
+    team.apply(team.secret("key", apiKey="value"))
+    team.apply(template("python"), injecting())
+    team.condition("keys", "ResolvedRefs", "True", "ResolvedRefs")
     team.condition("keys", "Programmed", "True", "Distributed")
     watched = (
         ("secret", "python-egress"),
