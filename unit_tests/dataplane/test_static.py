@@ -14,8 +14,9 @@ from ruamel.yaml import YAML
 
 from dataplane import certificates
 from dataplane.clusters import ROOTS_FILE
+from dataplane.external import External
 from dataplane.static import static_bootstrap
-from e2e.differential.batch import NOW, Place, configuration, merged, options, owned
+from e2e.differential.batch import NOW, Place, Way, configuration, merged, options, owned
 from e2e.differential.generator import program as generated
 from e2e.differential.program import Program, build
 
@@ -40,10 +41,15 @@ def validated(bootstrap: dict[str, Any], directory: Path) -> str:
 
 @pytest.mark.envoy
 def test_generated_programs_are_valid(tmp_path: Path) -> None:
-    """Forty of the differential test's programs, side by side in one bootstrap."""
+    """Forty of the differential test's programs, side by side in one bootstrap, each in every way that its rules are carried out."""
     programs = [build(generated(Random(f"static/{number}"))) for number in range(40)]
     shared = place(tmp_path)
-    assert not validated(merged([owned(program, number, shared) for number, program in enumerate(programs)]), tmp_path)
+    made = [
+        owned(program, number, 20000 + 1000 * at + number, way, shared, "/run/external.sock")
+        for number, program in enumerate(programs)
+        for at, way in enumerate(Way)
+    ]
+    assert not validated(merged(made), tmp_path)
 
 
 @pytest.mark.envoy
@@ -101,4 +107,4 @@ def test_a_file_that_is_missing_is_an_error(tmp_path: Path) -> None:
 def one(directory: Path) -> dict[str, str]:
     """The files of one program with every kind of rule."""
     program: Program = build(generated(Random(7)))
-    return configuration(program, CA, options(place(directory), 1))
+    return configuration(program, CA, options(place(directory), 1, External(address={"pipe": {"path": "/run/external.sock"}})))

@@ -14,6 +14,7 @@ from e2e.kubernetes.chaos.shrink import shrunk
 
 BATCH = 50
 WIDTH = 40
+SHOWN = 3000
 
 
 def main() -> int:
@@ -44,7 +45,7 @@ class Bar:
         self.failed += bool(told.problem)
         self.longest = max(self.longest, told.settled)
         if told.problem:
-            sys.stderr.write(f"\nseed {told.schedule.seed}: {told.problem}\n")
+            sys.stderr.write(f"\nseed {told.schedule.seed}: {told.problem}\n{told.log[-SHOWN:]}\n")
         filled = WIDTH * self.done // self.total
         bar = "#" * filled + "." * (WIDTH - filled)
         seconds = time.monotonic() - self.began
