@@ -17,22 +17,6 @@ from dataplane.external_settings import ExternalSettings, read_settings
 class Settings(Model):
     """The controller's."""
 
-    config: OptionalPath = Field(
-        None,
-        description="A YAML file of settings. Its keys are the flags' names without the leading dashes; flags and environment win over it.",
-        json_schema_extra=of("FILE"),
-    )
-    kubeconfig: OptionalPath = Field(
-        None,
-        description="How to reach the API server. Without one: as kubectl would, or, in a pod, by its service account.",
-        json_schema_extra=of("FILE"),
-    )
-    context: str = Field(
-        "",
-        description="The kubeconfig's context. Without one: the one that is current there.",
-        json_schema_extra=of("NAME"),
-        max_length=253,
-    )
     namespace: str = Field(
         "",
         description="The one namespace whose templates and profiles are looked after. Without one: all of them.",

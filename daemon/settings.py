@@ -73,9 +73,26 @@ def of(what: str, *, default: str = "") -> dict[str, Any]:
 
 
 class Model(BaseSettings):
-    """Frozen: what was decided at the start holds until the end. Every process has `config`, the file."""
+    """Frozen: what was decided at the start holds until the end. Every process has `config`, the file, and a cluster."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, env_ignore_empty=True)
+
+    config: OptionalPath = Field(
+        None,
+        description="A YAML file of settings. Its keys are the flags' names without the leading dashes; flags and environment win over it.",
+        json_schema_extra=of("FILE"),
+    )
+    kubeconfig: OptionalPath = Field(
+        None,
+        description="How to reach the API server. Without one: as kubectl would, or, in a pod, by its service account.",
+        json_schema_extra=of("FILE"),
+    )
+    context: str = Field(
+        "",
+        description="The kubeconfig's context. Without one: the one that is current there.",
+        json_schema_extra=of("NAME"),
+        max_length=253,
+    )
 
     @classmethod
     def settings_customise_sources(

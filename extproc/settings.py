@@ -19,26 +19,10 @@ Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(entries)]
 class Settings(Model):
     """ext-proc's."""
 
-    config: OptionalPath = Field(
-        None,
-        description="A YAML file of settings. Its keys are the flags' names without the leading dashes; flags and environment win over it.",
-        json_schema_extra=of("FILE"),
-    )
     manifests: OptionalPath = Field(
         None,
         description="A directory or file of manifests to decide by, read anew whenever it changes. Without one: the cluster's objects.",
         json_schema_extra=of("PATH"),
-    )
-    kubeconfig: OptionalPath = Field(
-        None,
-        description="How to reach the API server. Without one: as kubectl would, or, in a pod, by its service account.",
-        json_schema_extra=of("FILE"),
-    )
-    context: str = Field(
-        "",
-        description="The kubeconfig's context. Without one: the one that is current there.",
-        json_schema_extra=of("NAME"),
-        max_length=253,
     )
     namespace: str = Field(
         "",
