@@ -2,7 +2,8 @@
 
 The one who leads looks once a minute, and when something is due. An authority is never replaced because it could not be read: what is
 read is the API server's own word, and only its 404 means that there is none. It is written before anything that it signed is. A Secret
-of that name that is not ours stays as it is; then nothing is signed, and an Event says so.
+of that name that is not ours, or that has an owner as those of templates have, stays as it is; then nothing is signed, and an Event
+says so.
 """
 
 import logging
@@ -103,7 +104,7 @@ class WorkloadKeeper:
         return Key(self.place.namespace, name)
 
     def _foreign(self, live: Raw | None) -> bool:
-        if live is None or ours(live):
+        if live is None or (ours(live) and not owners(live)):
             return False
         self.announce({"kind": "Secret", "apiVersion": "v1", **live}, in_the_way(live))
         return True
@@ -111,5 +112,12 @@ class WorkloadKeeper:
 
 def in_the_way(live: Raw) -> Problem:
     name = live["metadata"]["name"]
-    remedy = "delete it, or run the controller with --ext-proc-certificates=files"
-    return Problem(reason="OwnershipConflict", message=f"Secret {name} was not made by Groyne and is left as it is: {remedy}")
+    whose = ", ".join(f"belongs to {owner.get('kind')} {owner.get('name')}" for owner in owners(live)) or "was not made by Groyne"
+    remedy = "delete it with its owner" if owners(live) else "delete it"
+    other = "run the controller with --ext-proc-certificates=files"
+    return Problem(reason="OwnershipConflict", message=f"Secret {name} {whose} and is left as it is: {remedy}, or {other}")
+
+
+def owners(live: Raw) -> list[Raw]:
+    """Ours have none: a SandboxTemplate called groyne-ext-proc has a CA of the authority's name, with our label."""
+    return list(live["metadata"].get("ownerReferences") or [])

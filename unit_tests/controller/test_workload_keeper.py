@@ -5,12 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from controller.compile.output import LABELS
 from controller.compile.workload_authorities import SUCCESSOR_BEFORE
 from controller.compile.workload_certificates import AUTHORITY_LIFETIME, LIFETIME
 from controller.compile.workload_secrets import AUTHORITY, SERVER, ext_proc_id
 from controller.pace import Pace
 from controller.secret_writer import SecretWriter, decoded
-from controller.workload_keeper import LOOK, Place, WorkloadKeeper
+from controller.workload_keeper import LOOK, Place, WorkloadKeeper, in_the_way
 from daemon.kinds import SECRETS
 from kube.client import Client
 from kube.errors import ApiError
@@ -180,6 +181,28 @@ def test_a_secret_of_somebody_elses_is_left_as_it_is_and_said(name):
         assert desk.said == [(name, "OwnershipConflict")]
         assert not desk.keeper.complete
         assert result.requeue_after == LOOK
+        desk.server.storage.delete(SECRETS, Key(SYSTEM, name))
+        await desk.look()
+        assert desk.keeper.complete
+
+    played(story)
+
+
+@pytest.mark.parametrize("name", [AUTHORITY, SERVER])
+@pytest.mark.parametrize("controls", [True, False])
+def test_a_secret_that_has_an_owner_is_left_as_it_is_although_it_has_our_label(name, controls):
+    """The CA of a SandboxTemplate called groyne-ext-proc: to write over it would break that template's sandboxes."""
+
+    async def story(desk):
+        theirs = secret(name, SYSTEM, **{"ca.crt": "a template's"})
+        owner = {"apiVersion": "v1", "kind": "SandboxTemplate", "name": "groyne-ext-proc", "uid": "u", "controller": controls}
+        theirs["metadata"] |= {"labels": LABELS, "ownerReferences": [owner]}
+        desk.server.storage.create(SECRETS, theirs)
+        await desk.look()
+        assert desk.data(name) == {"ca.crt": b"a template's"}
+        assert desk.said == [(name, "OwnershipConflict")]
+        assert "belongs to SandboxTemplate groyne-ext-proc" in in_the_way(theirs).message
+        assert not desk.keeper.complete
         desk.server.storage.delete(SECRETS, Key(SYSTEM, name))
         await desk.look()
         assert desk.keeper.complete
