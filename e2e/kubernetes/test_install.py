@@ -252,6 +252,26 @@ def test_pods_are_neither_made_nor_deleted(omnipotent):
 
 
 @pytest.mark.parametrize(
+    ("method", "url", "body"),
+    [
+        pytest.param("PATCH", "pods/pod/status", {"status": {"phase": "Failed"}}, id="status"),
+        pytest.param("PATCH", "pods/pod/status", {"metadata": {"annotations": {REVISION: "3"}}}, id="its annotation by way of the status"),
+        pytest.param(
+            "PATCH", "pods/pod/ephemeralcontainers", {"spec": {"ephemeralContainers": [{"name": "e", "image": "e"}]}}, id="a container"
+        ),
+        pytest.param("PATCH", "pods/pod/resize", {"spec": {"containers": [{"name": "main", "resources": {}}]}}, id="size"),
+        pytest.param(
+            "POST", "pods/pod/eviction", {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "pod"}}, id="eviction"
+        ),
+        pytest.param("POST", "pods/pod/binding", {"metadata": {"name": "pod"}, "target": {"kind": "Node", "name": "n"}}, id="binding"),
+        pytest.param("POST", "pods/pod/exec?command=sh", None, id="a command"),
+    ],
+)
+def test_no_subresource_of_a_pod_is_used(omnipotent, method, url, body):
+    check(omnipotent.ask(method, url, body), "no subresource of a pod")
+
+
+@pytest.mark.parametrize(
     ("patch", "said"),
     [
         pytest.param({"metadata": {"labels": {HASH: "0badc0de"}}}, "", id="its label"),
@@ -293,6 +313,14 @@ def test_no_other_secret_is_made(controller, owner, name, change, said):
 @pytest.mark.parametrize("change", [{"kind": "Pod"}, {"apiVersion": "v1"}, {"controller": False}])
 def test_a_secret_is_owned_by_a_template_as_its_controller(controller, owner, change):
     check(controller.ask("POST", "secrets", {"metadata": owner("t-egress", **change)}), "template that controls it")
+
+
+@pytest.mark.parametrize("name", ["groyne-ext-proc-ca", "groyne-ext-proc-tls"])
+def test_ext_procs_secrets_have_no_owner(omnipotent, owner, name):
+    """What is called so and has one is a template's."""
+    assert omnipotent.ask("POST", "secrets", {"metadata": {"name": name, "labels": MINE}}, namespace=SYSTEM) == ""
+    check(omnipotent.ask("PATCH", f"secrets/{name}", {"metadata": owner(name)}, namespace=SYSTEM), ACCOUNT)
+    check(omnipotent.ask("POST", "secrets", {"metadata": {**owner(name), "name": name}}, namespace=TEAM), ACCOUNT)
 
 
 def test_no_token_of_a_service_account_is_had_through_a_secret(controller, owner):

@@ -48,10 +48,18 @@ def test_whatever_the_controller_may_write_of_others_has_a_policy(name):
         for rule in policy["spec"]["matchConstraints"]["resourceRules"]
         for resource in rule["resources"]
     }
-    assert written == covered
+    assert written == {resource for resource in covered if not resource.endswith("/*")}
     for policy in overlay(name).of("ValidatingAdmissionPolicy"):
         for rule in policy["spec"]["matchConstraints"]["resourceRules"]:
-            assert set(rule["operations"]) == {"CREATE", "UPDATE", "DELETE"}
+            whole = all(resource.endswith("/*") for resource in rule["resources"])
+            assert set(rule["operations"]) == ({"*"} if whole else {"CREATE", "UPDATE", "DELETE"})
+
+
+def test_no_way_around_the_pods_policy_leads_over_a_subresource():
+    """Image, size and status of a pod can be changed by those too."""
+    spec = overlay("default").one("ValidatingAdmissionPolicy", "groyne-controller-pods")["spec"]
+    assert {resource for rule in spec["matchConstraints"]["resourceRules"] for resource in rule["resources"]} == {"pods", "pods/*"}
+    assert "request.subResource" in spec["validations"][0]["expression"]
 
 
 @pytest.mark.parametrize("more", [{}, {"namespace": "elsewhere"}, {"namePrefix": "blue-"}, {"nameSuffix": "-two"}, PLACES], ids=str)
