@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from controller.assembly import Assembly
 from controller.settings import Settings
 from controller.surroundings import Surroundings
-from kube.election import Election, ElectionSettings, LeadershipLost
+from kube.election import Election, LeadershipLost
 from kube.objects import Key
 from kube.tasks import running
 
@@ -117,13 +117,7 @@ def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
 
 
 def election_of(settings: Settings, around: Surroundings, now: Callable[[], datetime]) -> Election:
-    timing = ElectionSettings(
-        duration=settings.lease_duration,
-        renew_deadline=settings.lease_renew_deadline,
-        retry=settings.lease_retry,
-        write_deadline=settings.call_deadline,
-    )
     lease = Key(settings.pod_namespace, settings.lease_name)
     # A name that two processes share would let both lead.
     identity = f"{settings.pod_name}_{secrets.token_hex(4)}"
-    return Election(around.lease_client, lease, identity, settings=timing, now=now, random=random.random)
+    return Election(around.lease_client, lease, identity, settings=settings.election, now=now, random=random.random)

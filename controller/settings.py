@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from controller.settings_values import Id, Pairs
 from daemon.settings import ENDPOINT, LABEL, NAME, SUBDOMAIN, Model, OptionalPath, Port, Ranges, Seconds, of, together
 from dataplane.external_settings import ExternalSettings, read_settings
+from kube.election import ElectionSettings
 
 
 class Settings(Model):
@@ -218,11 +219,23 @@ class Settings(Model):
     def ext_proc_settings(self) -> ExternalSettings:
         return read_settings(dict(self.ext_proc_filter))[0]
 
+    @property
+    def election(self) -> ElectionSettings:
+        """Raises ValueError where a write could outlive the Lease."""
+        return ElectionSettings(
+            duration=self.lease_duration,
+            renew_deadline=self.lease_renew_deadline,
+            retry=self.lease_retry,
+            write_deadline=self.call_deadline,
+        )
+
     @model_validator(mode="after")
     def fit_together(self) -> "Settings":
         self.in_order("lease_retry", "lease_renew_deadline", "one failed renewal must leave time for another")
         self.in_order("lease_renew_deadline", "lease_duration", "a holder must have stopped before another begins")
         self.in_order("call_deadline", "reconcile_timeout", "a turn consists of calls")
+        if self.leader_election and not self.once:
+            self.fenced()
         if (self.metrics_cert is None) != (self.metrics_key is None):
             raise together("metrics_cert", "metrics_key", "a certificate and its key go together: give both, or neither")
         if self.ext_proc_id and not self.ext_proc_address:
@@ -232,3 +245,9 @@ class Settings(Model):
         if self.issues and not self.ext_proc_identity.startswith(f"spiffe://{self.trust_domain}/"):
             raise together("trust_domain", "ext_proc_id", "the controller signs for its own trust domain: give an id of that")
         return self
+
+    def fenced(self) -> None:
+        try:
+            _ = self.election
+        except ValueError as error:
+            raise together("call_deadline", "lease_duration", str(error)) from None

@@ -52,6 +52,14 @@ def test_wrong_settings_are_lines_for_people_and_exit_code_2() -> None:
     assert found.stdout == ""
 
 
+def test_a_lease_too_short_for_a_call_is_a_line_with_the_flag_s_name_and_exit_code_2() -> None:
+    found = ended("--lease-duration", "8", "--lease-renew-deadline", "5")
+    assert found.returncode == 2
+    (line,) = found.stderr.splitlines()
+    assert "--lease-duration" in line
+    assert "call" in line
+
+
 def test_a_port_that_is_taken_is_said_and_exit_code_2(kubeconfig: Path) -> None:
     with socket.create_server(("", 0)) as taken:
         port = taken.getsockname()[1]

@@ -44,6 +44,19 @@ def test_what_does_not_fit_together_is_refused(given: dict[str, Any]) -> None:
     assert wrong(**given) == [()]
 
 
+UNFENCED = {"lease_duration": 8, "lease_renew_deadline": 5}
+
+
+def test_a_call_that_could_outlive_the_lease_is_refused_by_name_where_there_is_a_lease() -> None:
+    with pytest.raises(ValidationError) as raised:
+        Settings(**UNFENCED)
+    (found,) = raised.value.errors()
+    assert found["ctx"]["fields"] == ["call_deadline", "lease_duration"]
+    assert "still be under way when another leads" in found["msg"]
+    assert Settings(**UNFENCED, call_deadline=1.5).election.write_deadline == 1.5
+    assert Settings(**UNFENCED, leader_election=False).call_deadline == Settings(**UNFENCED, once=True).call_deadline == 5
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
