@@ -91,9 +91,6 @@ class Store:
     def by_index(self, name: str, value: str) -> Raws:
         return [self._objects[key] for key in sorted(self._indexes[name].keys(value))]
 
-    def index_keys(self, name: str, value: str) -> frozenset[Key]:
-        return self._indexes[name].keys(value)
-
     def put(self, raw: Raw) -> Raw | None:
         """What stood there before."""
         key = key_of(raw)

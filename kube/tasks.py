@@ -61,12 +61,3 @@ async def running(services: Mapping[str, Service]) -> AsyncIterator[None]:
                 raise
             for task in tasks:
                 task.cancel()
-
-
-async def run_together(services: Mapping[str, Service]) -> None:
-    """Until all have ended, or one has failed."""
-    first = First()
-    with first.alone():
-        async with asyncio.TaskGroup() as group:
-            for name, service in services.items():
-                group.create_task(first.watch(name, service), name=name)

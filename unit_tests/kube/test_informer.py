@@ -7,7 +7,7 @@ import pytest
 
 from kube.client import Client
 from kube.informer import Informer
-from kube.objects import Key, Raw
+from kube.objects import Key, Raw, key_of
 from unit_tests.kube.fake_server import refusal
 from unit_tests.kube.scripted import MAPS, Script, config_map, event, listed, watched
 from unit_tests.kube.virtual import run
@@ -161,7 +161,7 @@ def test_the_store_is_indexed() -> None:
     informer = informed(
         listed(10, config_map("a", 5, v="x"), config_map("b", 6, v="y")), watched(event("MODIFIED", config_map("b", 11, v="x")))
     )
-    assert informer.store.index_keys("v", "x") == {Key("default", "a"), Key("default", "b")}
+    assert [key_of(raw) for raw in informer.store.by_index("v", "x")] == [Key("default", "a"), Key("default", "b")]
 
 
 def test_many_who_stop_and_start_leave_nothing_running() -> None:
