@@ -1,4 +1,4 @@
-"""What a machine lacks to run a cluster, and how it is had: a fixture skips with these words."""
+"""What a machine lacks to run a cluster, and how it is had: a fixture skips, or fails, with these words."""
 
 
 class Missing(Exception):  # noqa: N818 — no error of ours: a fact about the machine

@@ -7,20 +7,20 @@
     image       what those pods call Groyne's controller: made and loaded, or $E2E_IMAGE
     tools       an image with a shell and a few tools, for the pods of users: made and loaded, or $E2E_TOOLS_IMAGE
 
-What a machine lacks is why a test is skipped, in those words. Kubernetes is built when the tests have been collected, not within
+What a machine lacks is why a test is skipped, in those words; with $E2E_MUST_RUN it fails. Kubernetes is built when the tests have been collected, not within
 a test's time.
 """
 
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
 from e2e.cluster import Cluster, ControlPlane, Missing, Node, chosen, control_plane, images
 from e2e.cluster.binaries import binaries
 from e2e.cluster.workplace import workplace
+from e2e.kubernetes.lacks import or_skip
 
 HERE = __package__.replace(".", "/")
 
@@ -37,7 +37,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    with _or_skip(), chosen() as found:
+    with or_skip(), chosen() as found:
         yield found
 
 
@@ -51,13 +51,13 @@ def namespace(cluster: Cluster) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def breakable() -> Iterator[ControlPlane]:
-    with _or_skip(), control_plane() as found:
+    with or_skip(), control_plane() as found:
         yield found
 
 
 @pytest.fixture(scope="session")
 def pods() -> Iterator[Cluster]:
-    with _or_skip(), chosen(pods=True) as found:
+    with or_skip(), chosen(pods=True) as found:
         yield found
 
 
@@ -65,7 +65,7 @@ def pods() -> Iterator[Cluster]:
 def image(pods: Cluster) -> str:
     if named := os.environ.get("E2E_IMAGE"):
         return named
-    with _or_skip(), workplace("image") as work:
+    with or_skip(), workplace("image") as work:
         return pods.load(images.controller(work / "controller.tar"), images.CONTROLLER)
 
 
@@ -75,13 +75,5 @@ def tools(pods: Cluster) -> str:
         return named
     if isinstance(pods, Node):  # it has them
         return images.TOOLS
-    with _or_skip(), workplace("image") as work:
+    with or_skip(), workplace("image") as work:
         return pods.load(images.tools(work / "tools.tar"), images.TOOLS)
-
-
-@contextmanager
-def _or_skip() -> Iterator[None]:
-    try:
-        yield
-    except Missing as lack:
-        pytest.skip(str(lack))

@@ -6,6 +6,7 @@ import pytest
 
 from e2e.cluster import ControlPlane, Missing, chosen
 from e2e.cluster.binaries import command
+from e2e.kubernetes.lacks import MUST_RUN, or_skip
 
 pytestmark = pytest.mark.cluster
 KIND = """#!/bin/sh
@@ -68,6 +69,15 @@ def test_what_is_lacking_is_said(monkeypatch, environment, said):
         monkeypatch.setenv(name, value)
     with pytest.raises(Missing, match=said), chosen():
         pass
+
+
+@pytest.mark.parametrize(("value", "raised"), [("1", Missing), ("", pytest.skip.Exception), (None, pytest.skip.Exception)])
+def test_what_is_lacking_skips_a_test_or_fails_it_where_it_must_run(monkeypatch, value, raised):
+    monkeypatch.delenv(MUST_RUN, raising=False)
+    if value is not None:
+        monkeypatch.setenv(MUST_RUN, value)
+    with pytest.raises(raised, match="no Go: install it"), or_skip():
+        raise Missing("no Go", "install it")
 
 
 def test_kind_is_made_loaded_and_deleted(kind, tmp_path):

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from e2e.cluster import Missing, Node
+from e2e.cluster import Node
 from e2e.cluster.binaries import go
 from e2e.cluster.images import TOOLS
 from e2e.cluster.node import network, node
+from e2e.kubernetes.lacks import or_skip
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
 ROOT = Path(__file__).parents[3]
@@ -51,11 +52,8 @@ OUTSIDE = (network.PUBLIC4, network.PUBLIC6, network.METADATA, network.PRIVATE)
 
 @pytest.fixture(scope="module")
 def own():
-    try:
-        with node() as made:
-            yield made
-    except Missing as lack:
-        pytest.skip(str(lack))
+    with or_skip(), node() as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
