@@ -13,7 +13,7 @@ from typing import Any
 from controller.announcer import Announcer
 from controller.aside import Aside
 from controller.caches import Caches, secrets_of
-from controller.cluster_view import ClusterView
+from controller.cluster_view import ClusterView, tells_the_same
 from controller.contests import Contests
 from controller.dispatch import Dispatch, SecretUsers
 from controller.ext_proc import ExtProcPlace, engines
@@ -51,6 +51,8 @@ SETTLE = 0.2
 STATUSES_AT_ONCE = 4
 """So many times fewer than templates."""
 ORDER_AFTER = 1.0
+REFRESH_AFTER = 1.0
+"""Nodes come in numbers: all that came within this second are read together."""
 POLL = 0.05
 AGAIN = 1.0
 KUBERNETES_SERVICE = Key("default", "kubernetes")
@@ -69,6 +71,7 @@ class State:
     pace: Pace = field(default_factory=Pace)
     service: Raw | None = None
     working: bool = False
+    refresh: asyncio.TimerHandle | None = None
 
 
 class Assembly:
@@ -296,7 +299,12 @@ class Assembly:
         self._secrets.forget_closed(namespace)
         self._dispatch.namespace(namespace)
 
-    def _cluster_changed(self, _old: Raw | None, _new: Raw | None) -> None:
+    def _cluster_changed(self, old: Raw | None, new: Raw | None) -> None:
+        if self._state.working and not self._state.refresh and not tells_the_same(old, new):
+            self._state.refresh = asyncio.get_running_loop().call_later(REFRESH_AFTER, self._refresh)
+
+    def _refresh(self) -> None:
+        self._state.refresh = None
         self._surroundings_changed()
 
     def _surroundings_changed(self) -> None:

@@ -1,13 +1,15 @@
 """The informers that every replica runs: which resources, how much of each, and which of them the controller cannot do without.
 
 Pods and Secrets are watched as metadata. ServiceCIDRs and Nodes only add to what the settings say: where they cannot be read, because
-the server is too old or the scope is one namespace, the controller goes on without.
+the server is too old or the scope is one namespace, the controller goes on without. Of a Node
+what the cluster view reads is kept: each has images, conditions and a heartbeat besides.
 """
 
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from controller.cluster_view import told_by_node
 from controller.nudger import PODS_BY_HASH, pods_by_hash
 from controller.settings import Settings
 from daemon.kinds import (
@@ -54,7 +56,7 @@ class Caches:
             globals=informer(GLOBAL_PROFILES),
             policies=informer(NETWORK_POLICIES, scope),
             service_cidrs=informer(SERVICE_CIDRS),
-            nodes=informer(NODES),
+            nodes=informer(NODES, transform=told_by_node),
             pods=informer(PODS, scope, label_selector=HASH_LABEL, metadata_only=True, indexers={PODS_BY_HASH: pods_by_hash})
             if settings.nudge
             else None,

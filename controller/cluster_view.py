@@ -1,5 +1,7 @@
 """What the cluster itself says that bears on every template: its address ranges and IP families, from ServiceCIDRs, Nodes, the
 `kubernetes` Service and the settings. A new `Cluster` is made only where its content differs.
+Of a thousand Nodes each sends a heartbeat every few minutes, and to read them all takes long: an event that changes nothing of what is
+read here is no reason to.
 """
 
 from collections.abc import Callable, Iterable
@@ -7,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from controller.compile.families import cluster_families
 from controller.compile.groyne_policy import Endpoint
-from controller.compile.ranges import cluster_ranges
+from controller.compile.ranges import cluster_ranges, listed_parts, part
 from controller.compile.template import Cluster
 from controller.compile.workload_authorities import Authorities
 from controller.compile.workload_secrets import Issuing
@@ -15,8 +17,10 @@ from controller.ext_proc import ExtProcPlace
 from controller.settings import Settings
 from dataplane.redirect import Families
 from dataplane.sidecar import SidecarOptions
-from kube.objects import Raw
+from kube.objects import Raw, metadata
 
+READ = ("spec", "status")
+"""The parts of a Node or a ServiceCIDR in which something is read."""
 OVERRIDES = {"ipv4": Families.IPV4, "ipv6": Families.IPV6, "dual": Families.DUAL}
 
 Objects = Callable[[], Iterable[Raw]]
@@ -62,6 +66,19 @@ class ClusterView:
 
     def _issuing(self) -> Issuing | None:
         return Issuing(trust_domain=self.settings.trust_domain, authorities=self.authorities()) if self.settings.issues else None
+
+
+def told_by_node(raw: Raw) -> Raw:
+    """A Node without what nobody reads."""
+    head = {name: value for name, value in metadata(raw).items() if name in ("name", "uid", "resourceVersion")}
+    ranges = {name: value for name, value in part(raw, "spec").items() if name in ("podCIDR", "podCIDRs")}
+    addresses = [found for found in listed_parts(part(raw, "status").get("addresses")) if found.get("type") == "InternalIP"]
+    kind = {name: value for name, value in raw.items() if name in ("apiVersion", "kind")}
+    return {**kind, "metadata": head, "spec": ranges, "status": {"addresses": addresses}}
+
+
+def tells_the_same(old: Raw | None, new: Raw | None) -> bool:
+    return old is not None and new is not None and all(old.get(name) == new.get(name) for name in READ)
 
 
 def texts(ranges: Iterable[object]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from controller.cluster_view import ClusterView
 from controller.nudger import REVISION
 from controller.template_reconciler import LONGEST_REST
 from daemon.kinds import GLOBAL_PROFILES, NAMESPACES, NETWORK_POLICIES, NODES, PODS, PROFILES, SECRETS, TEMPLATES
@@ -368,6 +369,42 @@ def test_whoever_begins_to_lead_knows_the_cluster_as_it_is_then():
         await stage.rest(300)
         assert "93.184.0.0/16" in json.dumps(stage.get(NETWORK_POLICIES, "python-network-policy"))
         assert stage.get(NODES, "n", "")
+
+    played(story)
+
+
+def node(name: str, cidr: str):
+    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "spec": {"podCIDRs": [cidr]}}
+
+
+def beats(stage: Stage, name: str, beat: int, address: str = "10.0.0.1"):
+    """As its kubelet writes a Node's status."""
+    status = {"addresses": [{"type": "InternalIP", "address": address}], "conditions": [{"type": "Ready", "lastHeartbeatTime": beat}]}
+    stage.server.storage.update(NODES, Key("", name), {**stage.get(NODES, name, ""), "status": status}, subresource="status")
+
+
+def test_heartbeats_of_nodes_cost_no_look_at_the_cluster_and_many_new_nodes_cost_one(monkeypatch):
+    reads = []
+    read = ClusterView._read
+    monkeypatch.setattr(ClusterView, "_read", lambda view: (reads.append(1), read(view))[1])
+
+    async def story(stage: Stage):
+        await begun(stage, node("n", "93.184.0.0/16"))
+        beats(stage, "n", 0)
+        await stage.rest()
+        reads.clear()
+        for beat in range(1000):
+            beats(stage, "n", beat + 1)
+        await stage.rest()
+        assert reads == []
+        for number in range(50):
+            stage.put(node(f"n{number}", f"93.{number}.0.0/24"))
+        await stage.rest()
+        assert len(reads) == 1
+        beats(stage, "n", 2000, address="8.8.4.4")
+        await stage.rest()
+        policy = json.dumps(stage.get(NETWORK_POLICIES, "python-network-policy"))
+        assert all(text in policy for text in ("93.184.0.0/16", "93.49.0.0/24", "8.8.4.4/32"))
 
     played(story)
 

@@ -5,6 +5,9 @@ import asyncio
 import pytest
 
 from controller.caches import Caches
+from controller.cluster_view import told_by_node
+from controller.compile.families import cluster_families
+from controller.compile.ranges import cluster_ranges
 from controller.settings import Settings
 from daemon.kinds import NAMESPACES, NODES, PODS, PROFILES, SERVICE_CIDRS
 from kube.client import Client
@@ -87,5 +90,37 @@ def test_of_pods_and_namespaces_metadata_is_kept_and_only_of_those_that_matter()
         assert "spec" not in caches.pods.store.list()[0]
         assert [raw["metadata"]["name"] for raw in caches.namespaces.store.list()] == ["team-a"]
         assert "spec" in caches.profiles.store.list()[0]
+
+    begun(story, server)
+
+
+NODE = {
+    "metadata": {"name": "n", "uid": "u", "resourceVersion": "7", "annotations": {"csi": "x"}, "managedFields": [{}]},
+    "spec": {"podCIDR": "93.184.0.0/24", "podCIDRs": ["93.184.0.0/24", "2001:db8::/64"], "taints": []},
+    "status": {
+        "addresses": [{"type": "InternalIP", "address": "8.8.4.4"}, {"type": "Hostname", "address": "n"}],
+        "images": [{"names": ["i"]}],
+        "conditions": [{"type": "Ready", "lastHeartbeatTime": "2026-01-01T00:00:00Z"}],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    "raw", [NODE, {}, {"metadata": None, "spec": [], "status": {"addresses": "none"}}], ids=["whole", "empty", "broken"]
+)
+def test_of_a_node_as_much_is_kept_as_ranges_and_families_are_made_of(raw):
+    kept = told_by_node(raw)
+    assert cluster_ranges([], [kept]) == cluster_ranges([], [raw])
+    assert cluster_families([], [kept], None, None) == cluster_families([], [raw], None, None)
+
+
+def test_of_a_node_in_the_cache_its_identity_is_kept_and_no_heartbeat():
+    server = FakeServer(RESOURCES)
+    server.storage.create(NODES, {"apiVersion": "v1", "kind": "Node", **NODE})
+
+    def story(caches, _):
+        (found,) = caches.nodes.store.list()
+        assert set(found["metadata"]) == {"name", "uid", "resourceVersion"}
+        assert found["status"] == {"addresses": [{"type": "InternalIP", "address": "8.8.4.4"}]}
 
     begun(story, server)
