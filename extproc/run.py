@@ -145,8 +145,10 @@ class Process:
     listening: Listening
 
     async def serve(self, stop: asyncio.Event) -> None:
+        self.checks.add("listening", lambda: "nobody can connect yet")
         async with running(self.services | {"server": self.listening.run}):
             await self.listening.started()
+            self.checks.remove("listening")
             log.info("listening", extra={"address": self.settings.listen, "transport": self.settings.transport})
             await stop.wait()
             log.info("draining")
