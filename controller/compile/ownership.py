@@ -79,12 +79,14 @@ def name_of(live: Manifest) -> str:
 
 
 def comparable(value: Any) -> Any:
-    """The same whether written by us or completed by the API server: nothing empty, ports with their default protocol."""
+    """The same whether written by us or completed by the API server: nothing empty, ports with their default protocol. `{}` stays where
+    it says something: it selects everything, while the labels in it say nothing where there are none.
+    """
     if isinstance(value, Mapping):
         kept = {key: comparable(item) for key, item in value.items()}
-        if kept.get("ports"):
+        if isinstance(kept.get("ports"), list):  # a label may be called so as well
             kept["ports"] = [{"protocol": "TCP", **port} for port in kept["ports"]]
-        return {key: item for key, item in kept.items() if item is not None and item != []}
+        return {key: item for key, item in kept.items() if item is not None and item != [] and (key, item) != ("matchLabels", {})}
     if isinstance(value, list | tuple):
         return [comparable(item) for item in value]
     return value

@@ -25,6 +25,8 @@ Raw = dict[str, Any]
 TEAM = "team-a"
 USER = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
 RULES = {"egress": [{"to": [{"ipBlock": {"cidr": "203.0.113.0/24"}}], "ports": [{"port": 443, "protocol": "TCP"}]}]}
+ALL_PODS = {"egress": [{"to": [{"podSelector": {"matchLabels": {}}}]}]}
+"""The API server leaves the empty labels out."""
 WRITES = frozenset({"create", "update", "patch", "delete"})
 OURS = "app.kubernetes.io/managed-by"
 COLLIDING = ("costarring", "liquid")
@@ -46,7 +48,8 @@ class Row:
 
     @property
     def id(self) -> str:
-        rules = {json.dumps(None): "default", json.dumps(RULES): "own", json.dumps({}): "empty"}[json.dumps(self.rules)]
+        names = {json.dumps(None): "default", json.dumps(RULES): "own", json.dumps(ALL_PODS): "all-pods", json.dumps({}): "empty"}
+        rules = names[json.dumps(self.rules)]
         return f"{self.management if self.management is not None else 'unset'}-{rules}-{self.policy}".lower()
 
     @property
@@ -61,6 +64,7 @@ class Row:
 
 def rows() -> Iterator[Row]:
     foreign = ("stripped", "other-owner", "plain-owner", "stale")
+    yield Row(management="Managed", rules=ALL_PODS, policy="equal")
     for rules in (None, RULES, {}):
         for management in ("Managed", None):
             yield Row(management=management, rules=rules, policy="absent", done="create")

@@ -111,6 +111,23 @@ def test_what_the_server_fills_in_is_no_difference():
     assert policy_step(wanted(**spec), filled, uid=UID).action is Action.NOTHING
 
 
+def selecting(**peer: Any) -> dict[str, Any]:
+    return {"networkPolicy": {"egress": [{"to": [peer]}]}}
+
+
+def test_a_selector_without_labels_comes_back_empty_and_is_the_same():
+    """And is still another one than none at all, which selects by nothing."""
+    given, back = wanted(**selecting(podSelector={"matchLabels": {}})), live(wanted(**selecting(podSelector={})))
+    assert policy_step(given, back, uid=UID).action is Action.NOTHING
+    narrow = live(wanted(**selecting(namespaceSelector={}, podSelector={})))
+    assert policy_step(wanted(**selecting(namespaceSelector={})), narrow, uid=UID).action is Action.REPLACE
+
+
+def test_a_label_may_be_called_as_a_rule_s_ports_are():
+    given = wanted(**selecting(podSelector={"matchLabels": {"ports": "open"}}))
+    assert policy_step(given, live(given), uid=UID).action is Action.NOTHING
+
+
 def test_deny_all_does_not_flap():
     """`networkPolicy: {}` comes back without rules or with empty ones: both are what was wanted."""
     bare = wanted(networkPolicy={})
