@@ -67,6 +67,7 @@ class State:
     templates: TemplateBook = field(default_factory=TemplateBook)
     users: SecretUsers = field(default_factory=SecretUsers)
     ledger: Ledger = field(default_factory=Ledger)
+    unsaid: set[ProfileRef] = field(default_factory=set)
     warnings: OrderWarnings = field(default_factory=OrderWarnings)
     pace: Pace = field(default_factory=Pace)
     service: Raw | None = None
@@ -162,8 +163,16 @@ class Assembly:
             for controller in self._controllers():
                 group.create_task(controller.run())
             await self._settled()
+            complete = self._complete()
             self.shut_down()
-        return self._state.ledger.all_written and (self._keeper.complete or not self._settings.issues)
+        return complete and (self._keeper.complete or not self._settings.issues)
+
+    def _complete(self) -> bool:
+        """Asked before the queues are shut down, which forget what is to be tried again."""
+        templates = [objects.key_of(raw) for raw in self._caches.templates.store.list() if not objects.deleting(raw)]
+        profiles = any(self._profiles.retries(ref) for ref in self._state.profiles.all_refs())
+        failing = profiles or self._state.unsaid or any(self._templates.retries(key) or self._nudges.retries(key) for key in templates)
+        return not failing and self._state.ledger.all_written(templates)
 
     async def _settled(self) -> None:
         """All queues empty, also of what was put off, for as long as nothing fails: what fails is not waited for."""
@@ -241,6 +250,7 @@ class Assembly:
             pace=state.pace,
             tell=self._tell,
             now=self._now,
+            unsaid=state.unsaid,
             scope=self._settings.namespace,
         )
 

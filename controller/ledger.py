@@ -3,7 +3,7 @@
 It is memory and nothing more. After a restart it is empty, and each template's first reconcile, which reads what is there, fills it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -58,9 +58,9 @@ class Ledger:
             return frozenset()
         return frozenset((*before.selected, *outcome.selected))
 
-    @property
-    def all_written(self) -> bool:
-        return all(outcome.written for outcome in self._outcomes.values())
+    def all_written(self, keys: Iterable[Key]) -> bool:
+        """A template of which nothing is known is not written."""
+        return all(self._outcomes.get(key, NOTHING).written for key in keys)
 
     def remove(self, key: Key) -> frozenset[ProfileRef]:
         return frozenset(self._outcomes.pop(key, NOTHING).selected)

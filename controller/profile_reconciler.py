@@ -54,10 +54,13 @@ class ProfileReconciler:
     pace: Pace
     tell: Told
     now: Callable[[], datetime]
+    unsaid: set[ProfileRef]
+    """Those whose status is not written as it should be: refused, or put off."""
     scope: str = ""
     """The one namespace that is looked after: what is said of Global profiles then is another controller's business."""
 
     async def __call__(self, ref: ProfileRef) -> Result:
+        self.unsaid.discard(ref)
         entry, raw = self.profiles.get(ref), self.stores[ref.kind].get(Key(ref.namespace, ref.name))
         if entry is None or raw is None or objects.deleting(raw) or (self.scope and ref.of_global):
             return Result()
@@ -71,11 +74,13 @@ class ProfileReconciler:
         status = profile_status(facts, old, now=self.now())
         if same(status, raw.get("status")):
             return Result()
+        self.unsaid.add(ref)
         wait = self.pace.wait(ref)
         if wait > 0:
             return Result(requeue_after=wait)
         self.pace.note(ref)
         await self._write(ref, raw, status)
+        self.unsaid.discard(ref)
         self._tell(raw, old, status["conditions"])
         return Result()
 

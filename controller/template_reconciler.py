@@ -2,8 +2,10 @@
 
 Level-triggered: each run reads the books and caches as they are and does what is lacking. The parts do not wait for each other:
 a Secret that cannot be written keeps no NetworkPolicy from being right. Whatever fails is tried again later, the rest stands.
+Whatever came of a turn, the profiles hear of it: one template that fails in a new way makes no profile wait in silence.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -22,6 +24,7 @@ from controller.policy_writer import PolicyWriter, warnings_text
 from controller.references import Resolved, Resolver, ca_named, not_opted_in
 from controller.renewal import CertificateKind, due, ends
 from controller.secret_writer import SecretWriter, decoded, refused, with_profiles
+from controller.setbacks import as_said_to_profiles, not_renewed, not_taken, readable_ends, told
 from controller.template_book import TemplateBook
 from controller.template_inputs import template_inputs
 from controller.workshop import Workshop
@@ -38,7 +41,7 @@ from kube.errors import ApiError, Invalid
 from kube.objects import Key, Raw
 from kube.reconcile import Result
 from kube.store import Store
-from policy.program import ProfileRef
+from policy.program import Identity, ProfileRef
 from policy.template_hashes import HASH_LABEL, name_hash
 from policy.template_identity import template_identity
 
@@ -85,10 +88,13 @@ class TemplateReconciler:
         self._rooms, self._effects, self._ledger, self._now = rooms, effects, ledger, now
         self._cas = CaKeeper(rooms.secrets, effects.secrets)
         self._workshop = Workshop()
+        self._unended: set[Key] = set()
+        """Templates whose last turn came to nothing, without an error to tell of. Once is no news: a start makes no status flicker."""
 
     async def __call__(self, key: Key) -> Result:
         raw = self._rooms.templates.get(key)
         if raw is None or objects.deleting(raw):
+            self._unended.discard(key)
             self._effects.changed(self._ledger.remove(key))
             self._effects.expiring(key, {})
             self._effects.uses(key, ())
@@ -97,28 +103,50 @@ class TemplateReconciler:
         for problem in parsed.problems:
             self._effects.announce(raw, problem)
         if not isinstance(parsed.object, SandboxTemplate):
+            failures = tuple(as_said_to_profiles(key, problem) for problem in parsed.problems)
+            self._put(key, Outcome(selected=self._selected(self._rooms.book.identity(key)), failures=failures))
             return Result()
-        return await self._bring(key, raw, parsed.object)
+        try:
+            return await self._bring(key, raw, parsed.object)
+        except asyncio.CancelledError:
+            self._unended.add(key)
+            raise
+
+    def _put(self, key: Key, outcome: Outcome) -> None:
+        self._effects.changed(self._ledger.put(key, outcome))
+
+    def _selected(self, identity: Identity | None) -> dict[ProfileRef, int | None]:
+        profiles = self._rooms.profiles.select(identity).profiles if identity else ()
+        entries = [entry for profile in profiles if (entry := self._rooms.profiles.get(profile.ref))]
+        return {entry.ref: entry.version.generation for entry in entries if entry.version}
+
+    def _still_nothing(self, key: Key, template: SandboxTemplate) -> None:
+        """For the second time: until it does come to something, its profiles say that it is pending."""
+        if key in self._unended and self._ledger.get(key) is None:
+            self._put(key, Outcome(selected=self._selected(template_identity(template))))
+        self._unended.discard(key)
 
     async def _bring(self, key: Key, raw: Raw, template: SandboxTemplate) -> Result:
         """Each part by itself; the first failure is raised when all have had their turn."""
+        self._still_nothing(key, template)
         failed: list[Exception] = []
         for part in (self._label, self._policies):
             try:
                 await part(key, raw, template)
-            except (ApiError, TooSoon) as error:
+            except Exception as error:  # noqa: BLE001 — raised below
                 failed.append(error)
         outcome = Outcome()
         try:
             outcome = await self._egress(key, raw, template)
         except NotReadableYet:
+            self._unended.add(key)
             return later(failed, 1.0)
-        except (ApiError, TooSoon) as error:
+        except Exception as error:  # noqa: BLE001 — raised below
             failed.append(error)
             outcome = self._unwritten(key, template, error)
         if failed and outcome.written:
             outcome = replace(outcome, written=False)
-        self._effects.changed(self._ledger.put(key, outcome))
+        self._put(key, outcome)
         return later(failed, self._rest(outcome))
 
     async def _label(self, key: Key, raw: Raw, _template: SandboxTemplate) -> None:
@@ -241,23 +269,22 @@ class TemplateReconciler:
             await self._effects.secrets.remove(name, live)
 
     async def _failing(self, name: Key, raw: Raw, base: Outcome, failure: Problem | None, resolved: Resolved, live: Raw | None) -> Outcome:
-        """The Secret stays as it is, but for credentials that are not what they were."""
+        """The Secret stays as it is, but for credentials that are not what they were. So do its certificates, whose end is told."""
         if failure:
             self._effects.announce(raw, failure)
         if live is not None and refused(live, objects.uid_of(raw)) is None:
             wanted = credentials_now(decoded(live), resolved.selection, resolved.credentials)
             await self._effects.secrets.bring(name, wanted, live, now=self._now())
+            found = readable_ends(wanted.data)
+            self._effects.expiring(objects.key_of(raw), found)
+            failure = failure and not_renewed(failure, found)
         return replace(base, failures=(failure,) if failure else ())
 
     def _unwritten(self, key: Key, template: SandboxTemplate, error: Exception) -> Outcome:
-        profiles = self._rooms.profiles.select(template_identity(template)).profiles
-        entries = [entry for profile in profiles if (entry := self._rooms.profiles.get(profile.ref))]
-        selected = {entry.ref: entry.version.generation for entry in entries if entry.version}
         before = self._ledger.get(key)
         unresolved = before.unresolved if before else {}
-        reason = error.reason if isinstance(error, ApiError) and error.reason else type(error).__name__
-        problem = Problem(reason="WriteFailed", message=f"the API server did not take it ({reason}); it is tried again", fatal=False)
-        return Outcome(selected=selected, unresolved=unresolved, failures=() if isinstance(error, TooSoon) else (problem,))
+        failures = () if isinstance(error, TooSoon) else (told(error),)
+        return Outcome(selected=self._selected(template_identity(template)), unresolved=unresolved, failures=failures)
 
     def _rest(self, outcome: Outcome) -> float | None:
         if outcome.unseen:
@@ -269,11 +296,6 @@ class TemplateReconciler:
 
 class ConflictingOwner(ApiError):  # noqa: N818
     """An object of this name belongs to somebody else; it is looked at again later."""
-
-
-def not_taken(name: Key, error: Invalid) -> Problem:
-    """What the template's rules say is passed on as it is, and judged by the API server alone."""
-    return Problem(reason="NetworkPolicyRefused", message=f"the API server does not take NetworkPolicy {name.name}: {error}")
 
 
 def later(failed: list[Exception], rest: float | None) -> Result:

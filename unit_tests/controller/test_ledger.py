@@ -42,11 +42,14 @@ def test_a_write_a_missing_reference_or_another_generation_is_news():
         assert ledger.put(ONE, other) == {LIMITS}
 
 
-def test_all_is_written_when_each_is():
+def test_all_is_written_when_each_is_also_those_of_which_nothing_is_known():
     ledger = Ledger()
-    assert ledger.all_written
+    assert ledger.all_written([])
+    assert not ledger.all_written([ONE])
     ledger.put(ONE, DONE)
+    assert ledger.all_written([ONE])
+    assert not ledger.all_written([ONE, TWO])
     ledger.put(TWO, Outcome())
-    assert not ledger.all_written
-    ledger.remove(TWO)
-    assert ledger.all_written
+    assert not ledger.all_written([ONE, TWO])
+    ledger.put(TWO, DONE)
+    assert ledger.all_written([ONE, TWO])

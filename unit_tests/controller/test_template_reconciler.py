@@ -1,0 +1,169 @@
+"""What comes of a template's turn is told, whatever it is: to its profiles, and to whoever asks whether all is done."""
+
+import asyncio
+
+import pytest
+
+from controller import template_reconciler
+from controller.workshop import Workshop
+from daemon.kinds import GLOBAL_PROFILES, PROFILES, SECRETS
+from unit_tests.controller.raw_objects import global_profile, injecting, profile, rule, secret, template
+from unit_tests.controller.stage import Stage, staged
+from unit_tests.kube.fake_server import refusal
+from unit_tests.kube.virtual import run
+
+HIDDEN = "what an object says"
+
+
+def played(story):
+    async def play():
+        async with staged() as stage:
+            stage.opt_in("team-a")
+            return await story(stage)
+
+    return run(play())
+
+
+def programmed(stage: Stage, name: str = "limits", resource=PROFILES):
+    raw = stage.get(resource, name, "team-a" if resource.namespaced else "")
+    conditions = raw.get("status", {}).get("conditions", ())
+    return next(((each["status"], each["reason"], each["message"]) for each in conditions if each["type"] == "Programmed"), None)
+
+
+def lists_fail(stage: Stage) -> None:
+    """Of the Secrets of one's own namespace."""
+    stage.fault = lambda sent: refusal(500) if sent.resource == SECRETS and sent.key.namespace == "team-a" else None
+
+
+def broken(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """For one of the templates there is a bug."""
+    right = template_reconciler.template_inputs
+
+    def wrong(found, *rest):
+        if found.metadata.name == name:
+            raise KeyError(HIDDEN)
+        return right(found, *rest)
+
+    monkeypatch.setattr(template_reconciler, "template_inputs", wrong)
+
+
+def test_a_template_with_which_there_is_a_bug_silences_no_profile(monkeypatch: pytest.MonkeyPatch):
+    broken(monkeypatch, "python")
+
+    async def story(stage: Stage):
+        for raw in (template(), template("other"), profile("limits"), global_profile()):
+            stage.put(raw)
+        await stage.start()
+        await stage.rest()
+        for said in (programmed(stage), programmed(stage, "house", GLOBAL_PROFILES)):
+            assert said[:2] == ("False", "InternalError")
+            assert "1 of 2" in said[2]
+            assert HIDDEN not in said[2]
+        monkeypatch.undo()
+        await stage.rest(600)
+        assert programmed(stage)[:2] == ("True", "Distributed")
+
+    played(story)
+
+
+def test_a_template_whose_secrets_cannot_be_listed_is_pending_for_its_profiles():
+    async def story(stage: Stage):
+        for raw in (template(), profile("limits"), global_profile()):
+            stage.put(raw)
+        lists_fail(stage)
+        await stage.start()
+        await stage.rest()
+        assert programmed(stage)[:2] == ("False", "Pending")
+        assert programmed(stage, "house", GLOBAL_PROFILES)[:2] == ("False", "Pending")
+        stage.fault = lambda sent: None
+        await stage.rest(600)
+        assert programmed(stage)[:2] == ("True", "Distributed")
+
+    played(story)
+
+
+def test_a_template_that_never_comes_to_an_end_is_pending_for_its_profiles(monkeypatch: pytest.MonkeyPatch):
+    async def endless(*_args):
+        await asyncio.sleep(10_000)
+
+    monkeypatch.setattr(Workshop, "make", endless)
+
+    async def story(stage: Stage):
+        for raw in (template(), profile("limits")):
+            stage.put(raw)
+        await stage.start()
+        await stage.rest(3 * stage.settings.reconcile_timeout)
+        assert programmed(stage)[:2] == ("False", "Pending")
+
+    played(story)
+
+
+def test_of_a_template_that_cannot_be_read_any_more_its_profiles_say_why():
+    async def story(stage: Stage):
+        for raw in (template(), profile("limits")):
+            stage.put(raw)
+        await stage.start()
+        await stage.rest()
+        stage.put({**template(), "spec": {"podTemplate": "text"}})
+        stage.put(profile("limits", rules=[rule(domain="new.example.com")]))
+        await stage.rest()
+        status, reason, message = programmed(stage)
+        assert (status, reason) == ("False", "InvalidType")
+        assert "SandboxTemplate team-a/python: spec.podTemplate: must be" in message
+
+    played(story)
+
+
+def test_rules_that_are_kept_as_they_are_say_when_their_certificates_end():
+    async def story(stage: Stage):
+        for raw in (template(), injecting(), secret()):
+            stage.put(raw)
+        await stage.start()
+        await stage.rest()
+        stage.put(template() | {"metadata": {**template()["metadata"], "annotations": {"groyne.dev/ca-secret": "company-ca"}}})
+        await stage.rest()
+        assert programmed(stage, "keys")[:2] == ("False", "SecretNotFound")
+        assert "no certificate is renewed, and the first ends on 2027-" in programmed(stage, "keys")[2]
+        before = len(stage.writes())
+        await stage.again()
+        await stage.rest()
+        assert len(stage.writes()) == before
+
+    played(story)
+
+
+@pytest.mark.parametrize("resource", [SECRETS, PROFILES], ids=["Secrets", "a status"])
+def test_once_does_not_claim_what_was_refused(resource):
+    """Neither of a template of which nothing came, nor of a status that could not be written."""
+
+    async def story(stage: Stage):
+        for raw in (template(), profile("limits")):
+            stage.put(raw)
+        if resource == SECRETS:
+            lists_fail(stage)
+        else:
+            stage.fault = lambda sent: refusal(500) if sent.resource == PROFILES and sent.verb == "patch" else None
+        assert await stage.once() is False
+        stage.fault = lambda sent: None
+        assert await stage.once() is True
+
+    played(story)
+
+
+def test_once_does_not_claim_a_template_with_which_there_is_a_bug(monkeypatch: pytest.MonkeyPatch):
+    broken(monkeypatch, "python")
+
+    async def story(stage: Stage):
+        for raw in (template(), profile("limits")):
+            stage.put(raw)
+        assert await stage.once() is False
+
+    played(story)
+
+
+def test_once_does_not_claim_a_template_that_cannot_be_read():
+    async def story(stage: Stage):
+        stage.put({**template(), "spec": {"podTemplate": "text"}})
+        assert await stage.once() is False
+
+    played(story)
