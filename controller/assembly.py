@@ -73,6 +73,8 @@ class State:
     service: Raw | None = None
     working: bool = False
     refresh: asyncio.TimerHandle | None = None
+    orders: set[str] = field(default_factory=set)
+    """Namespaces whose order warnings were asked for while nothing was worked on."""
 
 
 class Assembly:
@@ -141,15 +143,22 @@ class Assembly:
             self._workloads.add(EXT_PROC)
         self._cluster.refresh()
         await self._last_good.restore(self._opted_in.open)
+        self._state.orders.clear()
         order = self._order_reconciler()
         for namespace in self._state.profiles.namespaces:
             await order(namespace)
 
-    async def work(self) -> None:
-        """Until the queues are shut down."""
-        await self.prepare()
+    def _begin(self) -> None:
+        """To prepare takes a while: what has changed meanwhile was told to nobody who worked."""
         self._state.working = True
+        self._cluster.refresh()
+        for namespace in self._state.orders:
+            self._orders.add(namespace)
         self._dispatch.everything()
+
+    async def work(self) -> None:
+        """After `prepare`, until the queues are shut down."""
+        self._begin()
         async with asyncio.TaskGroup() as group:
             for controller in self._controllers():
                 group.create_task(controller.run())
@@ -157,8 +166,7 @@ class Assembly:
     async def once(self) -> bool:
         """Brings everything up to date. Whether all of it is."""
         await self.prepare()
-        self._state.working = True
-        self._dispatch.everything()
+        self._begin()
         async with asyncio.TaskGroup() as group:
             for controller in self._controllers():
                 group.create_task(controller.run())
@@ -332,6 +340,8 @@ class Assembly:
     def _add_order(self, namespace: str) -> None:
         if self._state.working:
             self._orders.add_after(namespace, ORDER_AFTER)
+        else:
+            self._state.orders.add(namespace)
 
     def _add_nudge(self, template: Key) -> None:
         if self._state.working and self._caches.pods:

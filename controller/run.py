@@ -90,7 +90,9 @@ async def lead(settings: Settings, around: Surroundings, assembly: Assembly, sto
 
 
 async def working(assembly: Assembly, stop: asyncio.Event) -> None:
-    """Until `stop`; then what is in hand is ended."""
+    """Until `stop`; then what is in hand is ended. What prepares for work that will not come ends at once."""
+    if not await unless(stop, assembly.prepare()):
+        return
     async with asyncio.TaskGroup() as group:
         work = group.create_task(assembly.work(), name="work")
         await stop.wait()

@@ -107,7 +107,7 @@ class Stage:
 
     async def once(self) -> bool:
         """As with `--once`."""
-        async with self._process() as assembly:
+        async with self.process() as assembly:
             return await assembly.once()
 
     async def crash(self) -> None:
@@ -163,12 +163,13 @@ class Stage:
         return [raw for raw in self.server.storage.objects(EVENTS).values() if raw["reason"] == reason]
 
     async def _live(self, stand_by: float) -> None:
-        async with self._process() as assembly:
+        async with self.process() as assembly:
             await asyncio.sleep(stand_by)
+            await assembly.prepare()
             await assembly.work()
 
     @asynccontextmanager
-    async def _process(self) -> AsyncIterator[Assembly]:
+    async def process(self) -> AsyncIterator[Assembly]:
         around = self._around()
         async with asyncio.TaskGroup() as group:
             assembly = Assembly(self.settings, around, group, self.now)

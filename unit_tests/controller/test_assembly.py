@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -369,6 +370,38 @@ def test_whoever_begins_to_lead_knows_the_cluster_as_it_is_then():
         await stage.rest(300)
         assert "93.184.0.0/16" in json.dumps(stage.get(NETWORK_POLICIES, "python-network-policy"))
         assert stage.get(NODES, "n", "")
+
+    played(story)
+
+
+def slow_orders(monkeypatch, seconds: float) -> None:
+    """Each look at the order of a namespace's profiles takes so long, as it may where there are thousands."""
+
+    async def late(look, *given):
+        found = look(*given)
+        await asyncio.sleep(seconds)
+        return found
+
+    monkeypatch.setattr("controller.order.asyncio", SimpleNamespace(to_thread=late))
+
+
+def test_what_changes_while_a_leader_prepares_is_in_its_first_writes(monkeypatch):
+    """A node that comes, and a profile whose order begins to matter: nobody would tell of them again."""
+    slow_orders(monkeypatch, 20.0)
+
+    async def story(stage: Stage):
+        stage.opt_in("team-a")
+        for raw in (template(), profile("first", rules=[rule(bypass=True)])):
+            stage.put(raw)
+        await stage.start()
+        await stage.rest(10)
+        assert stage.writes() == []
+        stage.put(node("n", "93.184.0.0/16"))
+        stage.put(profile("second", rules=[rule(block={"statusCode": 403})]))
+        await stage.rest(15)
+        assert "93.184.0.0/16" in json.dumps(stage.get(NETWORK_POLICIES, "python-network-policy"))
+        await stage.rest(60)
+        assert condition(stage, "Accepted", "first")[1] == condition(stage, "Accepted", "second")[1] == "OrderSensitive"
 
     played(story)
 
