@@ -6,7 +6,7 @@
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +44,19 @@ def begin(arguments: Sequence[str], choose: Callable[[Settings], Work]) -> int:
         work = choose(loaded.settings)
         with asyncio.Runner(loop_factory=work.loop) as runner:
             runner.run(work.main)
-    except (ValueError, OSError, TlsError) as error:
-        log.error("cannot begin: %s", error)  # noqa: TRY400 - for a person
+    except (ValueError, OSError, TlsError, ExceptionGroup) as error:
+        mistakes = list(leaves(error))
+        if not all(isinstance(each, ValueError | OSError | TlsError) for each in mistakes):
+            raise
+        log.error("cannot begin: %s", "; ".join(map(str, mistakes)))  # noqa: TRY400 - for a person
         return CANNOT_BEGIN
     return DONE
+
+
+def leaves(error: Exception) -> Iterator[Exception]:
+    """Of an error that tasks side by side have put together."""
+    if isinstance(error, ExceptionGroup):
+        for each in error.exceptions:
+            yield from leaves(each)
+    else:
+        yield error
