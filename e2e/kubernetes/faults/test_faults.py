@@ -26,6 +26,7 @@ from e2e.kubernetes.controller_process import until
 from e2e.kubernetes.faults import laws
 from e2e.kubernetes.faults.operator import Operator, operator, second_opinion
 from e2e.kubernetes.faults.place import Place, Raw, secret, values
+from e2e.kubernetes.slowness import allowed
 from unit_tests.controller.raw_objects import profile, rule, template
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
@@ -33,7 +34,9 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 SOON = 30.0
 """Law 5: as it should be within so long after the last fault."""
 CALM = 3.0
-"""As soon as that where nothing is wrong."""
+"""As soon as that where nothing is wrong, on a machine that has nothing else to do."""
+FEW = 15
+"""Calls over some seconds in which nothing can be done."""
 
 
 PATIENT = ("--lease-duration", "60", "--lease-renew-deadline", "40")
@@ -84,7 +87,7 @@ class Scene:
         """Seconds until an edit where nothing is wrong is everywhere that it should be."""
         self.edit(self.well)
         began = time.monotonic()
-        until(lambda: not wrong(self.well), lambda: f"others go on: {wrong(self.well)}", CALM)
+        until(lambda: not wrong(self.well), lambda: f"others go on: {wrong(self.well)}", allowed(CALM))
         return time.monotonic() - began
 
     def asked(self, since: float, **wanted: str) -> list[Asked]:
@@ -352,11 +355,20 @@ def test_rights_to_a_namespaces_secrets_are_withdrawn_and_given_back(scene: Scen
     scene.others_go_on()
     until(lambda: "NamespaceNotOptedIn" in reasons(scene.bad), lambda: f"it is said: {reasons(scene.bad)}")
     assert not [text for text in wrong(scene.bad) if "policy" in text]
-    began = time.monotonic()
-    time.sleep(5)
-    assert len([each for each in scene.asked(began) if each.resource != "leases"]) <= 15
+    assert few(lambda: asked_while_quiet(scene)), scene.faults.asked()
     scene.bad.bind()
     scene.settled()
+
+
+def asked_while_quiet(scene: Scene) -> list[Asked]:
+    began = time.monotonic()
+    time.sleep(5)
+    return [each for each in scene.asked(began) if each.resource != "leases"]
+
+
+def few(look: Callable[[], list[Asked]]) -> bool:
+    """A second look is allowed: what was late falls into the first, what is asked in haste into both."""
+    return any(len(look()) <= FEW for _ in range(2))
 
 
 def reasons(place: Place) -> set[str]:
@@ -390,15 +402,20 @@ def test_a_namespace_that_takes_long_to_end(scene: Scene):
     scene.bad.patch("profile", "keys", finalised)
     scene.bad.end()
     time.sleep(2)
+    quiet = few(lambda: asked_while_others_go_on(scene))
+    asked = scene.faults.asked(namespace=scene.bad.namespace)
+    for kind, name in (("configmap", "held"), ("template", "agent"), ("profile", "keys")):
+        scene.bad.patch(kind, name, {"metadata": {"finalizers": None}})
+    assert quiet, asked
+    assert "Traceback" not in scene.operator.said()
+
+
+def asked_while_others_go_on(scene: Scene) -> list[Asked]:
     began = time.monotonic()
     for _ in range(3):
         scene.others_go_on()
         time.sleep(2)
-    asked = list(scene.asked(began, namespace=scene.bad.namespace))
-    for kind, name in (("configmap", "held"), ("template", "agent"), ("profile", "keys")):
-        scene.bad.patch(kind, name, {"metadata": {"finalizers": None}})
-    assert len(asked) <= 15, asked
-    assert "Traceback" not in scene.operator.said()
+    return scene.asked(began, namespace=scene.bad.namespace)
 
 
 @contextmanager
@@ -433,7 +450,7 @@ def test_another_writer_is_always_quicker(scene: Scene):
     with another_writer(place, bump, rate=150):
         lasting(scene, 8)
     took = scene.settled()
-    assert took <= 5
+    assert took <= allowed(5)
     assert per_second(scene, place) <= 2.5
 
 
@@ -448,7 +465,7 @@ def test_another_controller_undoes_what_ours_writes(scene: Scene):
         time.sleep(12)
         until(lambda: "Contested" in {each["reason"] for each in place.list("event")}, "it is said", 10)
     took = scene.settled()
-    assert took <= 5
+    assert took <= allowed(5)
     assert per_second(scene, place) <= 2.5
 
 

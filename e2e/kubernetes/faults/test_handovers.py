@@ -1,13 +1,13 @@
 """Five real hand-overs between two processes with a short Lease: no write of one while or after the other writes, seen in the audit log.
 
 Each process has a token of its own, by which the API server's audit log tells them apart, and a fault proxy of its own. All the while
-somebody undoes what the leader wrote, so that it writes as fast as it may.
+somebody undoes what the leader wrote, so that it writes as fast as it may. On a machine that has too much to do a Lease may change hands
+without a fault: that is no failure, a write too late is.
 """
 
 import base64
 import json
 import logging
-import os
 import signal
 import threading
 import time
@@ -25,14 +25,15 @@ from e2e.cluster.faults import FaultProxy, Hang, Rule, fault_proxy
 from e2e.kubernetes.controller_process import ACCOUNT, NAMESPACE, until
 from e2e.kubernetes.faults.operator import Operator
 from e2e.kubernetes.faults.place import Place
+from e2e.kubernetes.slowness import allowed
 from unit_tests.controller.raw_objects import template
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
 log = logging.getLogger(__name__)
 
-LEASE = ("--lease-duration", "4", "--lease-renew-deadline", "2.5", "--lease-retry", "0.4", "--call-deadline", "1")
-NEXT_LEADS = 8.0
+LEASE = ("--lease-duration", "6", "--lease-renew-deadline", "4", "--lease-retry", "0.4", "--call-deadline", "1")
+NEXT_LEADS = 10.0
 """A Lease's duration, the time to notice, and a candidate's look at it."""
 TEMPLATES = 6
 
@@ -85,8 +86,8 @@ def killed(leader: Candidate) -> None:
 def stopped(leader: Candidate) -> None:
     """Longer than the Lease holds; then it goes on as if nothing had been."""
     process = leader.operator.replica.process
-    os.kill(process.pid, signal.SIGSTOP)
-    threading.Timer(6.5, lambda: os.kill(process.pid, signal.SIGCONT)).start()
+    process.send_signal(signal.SIGSTOP)
+    threading.Timer(8.5, process.send_signal, (signal.SIGCONT,)).start()
 
 
 def cut_off(leader: Candidate) -> None:
@@ -126,9 +127,9 @@ def test_no_two_leaders_writes_overlap_over_five_hand_overs(ground: ControlPlane
     found = [call for call in ground.audit() if call.resource == "networkpolicies" and call.verb == "create" and call.credential]
     assert {call.credential for call in found} == {leader.credential, second.credential}
     assert overlaps(found) == []
-    assert turns(found) == len(TROUBLES) + 1
-    assert max(gaps.values()) <= NEXT_LEADS, gaps
-    assert gaps["released"] <= 3, gaps
+    assert turns(found) <= leader.operator.starts + second.operator.starts, "who has lost the Lease writes no more in that life"
+    assert max(gaps.values()) <= allowed(NEXT_LEADS), gaps
+    assert gaps["released"] <= allowed(3), gaps
 
 
 def handed_over(ground: ControlPlane, leader: Candidate, second: Candidate, trouble) -> float:
@@ -136,7 +137,7 @@ def handed_over(ground: ControlPlane, leader: Candidate, second: Candidate, trou
     until(lambda: wrote(ground, leader) > 0, "the leader writes")
     began = time.monotonic()
     trouble(leader)
-    until(lambda: second.leads, f"the second leads: {second.operator.said()[-2000:]}", patience=20)
+    until(lambda: second.leads, f"the second leads: {second.operator.said()[-2000:]}", patience=40)
     gap = time.monotonic() - began
     before = wrote(ground, second)
     until(lambda: wrote(ground, second) > before, "the second writes")
