@@ -4,6 +4,7 @@ A field's description says what it means and why its default is what it is; `--h
 from it.
 """
 
+from ipaddress import ip_address
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -56,10 +57,11 @@ class Settings(Model):
         le=64,
     )
     identity: Sources = Field(
-        (IdentitySource.ATTRIBUTES, IdentitySource.CERTIFICATE),
-        description="Who says whose request it is, in order: attributes (a shared gateway's filter state), certificate (a sidecar's SPIFFE"
-        " id), metadata (of the gRPC stream: only on a socket that nothing but one Envoy reaches), address (of the pod, in a gateway).",
-        json_schema_extra=of("SOURCE,SOURCE…", default="attributes,certificate"),
+        (IdentitySource.CERTIFICATE, IdentitySource.ATTRIBUTES),
+        description="Who says whose request it is, in order: certificate (a sidecar's SPIFFE id: who shows one is nobody else, whatever it"
+        " says besides), attributes (a shared gateway's filter state), metadata (of the gRPC stream: only on a socket that nothing but one"
+        " Envoy reaches), address (of the pod, in a gateway).",
+        json_schema_extra=of("SOURCE,SOURCE…", default="certificate,attributes"),
         min_length=1,
     )
     unauthenticated: Literal["deny", "allow"] = Field(
@@ -77,6 +79,11 @@ class Settings(Model):
         (),
         description="Which Envoys may speak here: SPIFFE ids, in which `*` stands for one segment of the path. Needed with TLS.",
         json_schema_extra=of("ID,ID…", default="none"),
+    )
+    plaintext: bool = Field(
+        False,
+        description="Listen without TLS for other machines too: whoever reaches the port may then say to be anybody. Not needed on a"
+        " socket, nor on this machine's loopback; for meshes that encrypt and tell peers apart by themselves.",
     )
     provider_url: str = Field(
         "",
@@ -153,6 +160,14 @@ class Settings(Model):
             raise together("tls_cert", "tls_key", "a server for Envoys needs its certificate, its key and the authorities of its clients")
         if any(files) != bool(self.tls_clients):
             raise together("tls_cert", "tls_clients", "who may speak is said by ids of certificates: give both, or neither")
+        if any(files) and self.plaintext:
+            raise together("tls_cert", "plaintext", "one port speaks TLS or it does not: give one of them")
+        if not any(files) and not self.plaintext and reaches_further(self.listen):
+            raise together(
+                "listen",
+                "tls_cert",
+                "without TLS whoever reaches the port is believed: give certificates, a loopback address, or --plaintext",
+            )
         if IdentitySource.METADATA in self.identity and not self.listen.startswith("unix:"):
             raise together("identity", "listen", "metadata is whatever a client says: it counts only on a socket (unix:PATH)")
         if self.workers > 1 and (self.listen.startswith("unix:") or self.listen.endswith(":0")):
@@ -160,3 +175,14 @@ class Settings(Model):
         if (self.provider_cert is None) != (self.provider_key is None):
             raise together("provider_cert", "provider_key", "a certificate and its key go together: give both, or neither")
         return self
+
+
+def reaches_further(listen: str) -> bool:
+    """Than this machine. A name is taken for a way out, for who knows what it resolves to."""
+    host = listen.rpartition(":")[0].strip("[]")
+    if listen.startswith("unix:") or host == "localhost":
+        return False
+    try:
+        return not ip_address(host).is_loopback
+    except ValueError:
+        return True

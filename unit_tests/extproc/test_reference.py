@@ -43,7 +43,7 @@ def registered():
     registry = CollectorRegistry()
     ExtprocMetrics(registry)
     AuditMetrics(registry)
-    Crew(Settings(workers=2), (), registry)
+    Crew(Settings(workers=2, plaintext=True), (), registry)
     found = {}
     for collector in registry._collector_to_names:
         for family in collector.collect():

@@ -285,7 +285,7 @@ def test_a_worker_that_cannot_begin_ends_it_all(tmp_path):
     """As one process would: an address of nobody's is an operator's mistake."""
 
     async def live():
-        found = await spawn(tmp_path, listen="192.0.2.1:9002")
+        found = await spawn(tmp_path, "--plaintext", listen="192.0.2.1:9002")
         await found.read()
         return await found.process.wait(), [line["msg"] for line in found.lines]
 
