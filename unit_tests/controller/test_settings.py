@@ -44,7 +44,7 @@ def test_what_does_not_fit_together_is_refused(given: dict[str, Any]) -> None:
     assert wrong(**given) == [()]
 
 
-UNFENCED = {"lease_duration": 8, "lease_renew_deadline": 5}
+UNFENCED: dict[str, Any] = {"lease_duration": 8, "lease_renew_deadline": 5}
 
 
 def test_a_call_that_could_outlive_the_lease_is_refused_by_name_where_there_is_a_lease() -> None:
