@@ -27,7 +27,7 @@ LONGEST = 4 * 1024 * 1024
 PREFIX = 5
 TLS_1_3 = 0x0304
 
-OK, UNKNOWN, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL, UNAUTHENTICATED = 0, 2, 8, 12, 13, 16
+OK, CANCELLED, UNKNOWN, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL, UNAUTHENTICATED = 0, 1, 2, 8, 12, 13, 16
 GRPC = [(b"content-type", b"application/grpc")]
 
 log = logging.getLogger(__name__)
@@ -73,8 +73,8 @@ class Application:
         except TooLong:
             status = RESOURCE_EXHAUSTED
         except Gone:
-            # A response that is left open counts as a fault of the application's.
-            status = OK
+            # A response that is left open counts as a fault of the application's, and OK would say that all is decided.
+            status = CANCELLED
         except Exception as error:  # noqa: BLE001 - its words may hold what the request held
             log.error("a stream ended by an error that nobody expected: %s", where(error))  # noqa: TRY400
             status = INTERNAL

@@ -1,7 +1,8 @@
 """Drives one stream: messages in order through the machine, credentials fetched in between, the outcome told at the end.
 
 The transport gives serialised messages and takes them; how it does so is not known here. A stream that ends early, or a
-message that nobody can read, never lets anything pass: the transport ends the call with an error and Envoy refuses.
+message that nobody can read, never lets anything pass: the transport ends the call with an error and Envoy refuses. An end
+without an error would be leave to go on unjudged.
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -46,17 +47,23 @@ class Gone(Exception):  # noqa: N818 - what the client is
     """The client has left: there is nobody to answer."""
 
 
+class Undecided(Gone):
+    """It has said all that it says, and nothing was decided."""
+
+
 async def drive(messages: AsyncIterator[bytes], peer: Peer, desk: Desk) -> AsyncIterator[bytes]:
-    """Raises Unreadable where the stream is none of Envoy's, and what `messages` raises."""
+    """Raises Unreadable where the stream is none of Envoy's, Undecided where it ends too early, and what `messages` raises."""
     reader = Reader()
     machine: Machine | None = None
     began: float | None = None
+    by_itself = False
     try:
         with counted(desk):
             async for data in messages:
                 event = reader.read(data)
                 if machine is None and isinstance(event, Response):
                     # Envoy answered by itself before its filter was asked: nothing was sent anywhere.
+                    by_itself = True
                     for answer in passed(event):
                         yield write(answer)
                     continue
@@ -75,6 +82,7 @@ async def drive(messages: AsyncIterator[bytes], peer: Peer, desk: Desk) -> Async
                     began = None
                 for answer in answers:
                     yield write(answer)
+            ended(machine, by_itself=by_itself)
     finally:
         outcome = machine.resolved() if machine else None
         if outcome:
@@ -94,6 +102,14 @@ def counted(desk: Desk) -> Iterator[None]:
         raise
     finally:
         desk.closed(failed=failed)
+
+
+def ended(machine: Machine | None, *, by_itself: bool) -> None:
+    """`by_itself`: Envoy only told what it had answered."""
+    if machine is None and by_itself:
+        return
+    if machine is None or machine.verdict is None:
+        raise Undecided
 
 
 def first(event: Event) -> Headers:

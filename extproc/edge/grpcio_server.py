@@ -14,7 +14,7 @@ from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from extproc.edge.driver import Desk, drive
+from extproc.edge.driver import Desk, Gone, drive
 from extproc.edge.messages import Unreadable
 from extproc.identity import Peer
 from kube.failures import where
@@ -80,6 +80,8 @@ class GrpcioServer:
                 yield message
         except Unreadable as error:
             await context.abort(grpc.StatusCode.UNKNOWN, str(error))
+        except Gone:
+            await context.abort(grpc.StatusCode.CANCELLED, "it ended before anything was decided")
         except aio.AbortError:
             raise
         except Exception as error:  # noqa: BLE001 - its words may hold what the request held

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 from google.protobuf.message import DecodeError
 
-from extproc.edge.driver import drive
+from extproc.edge.driver import Undecided, drive
 from extproc.edge.messages import FILTER, Unreadable
 from extproc.identity import LABELS, NAME, NAMESPACE, Peer
 from policy.evaluate import escaped_slash_hosts, evaluate
@@ -68,7 +68,7 @@ class Seen:
 
 
 async def run(at, messages):
-    """The answers, each judged when it came; None where the stream was refused as none of Envoy's."""
+    """The answers, each judged when it came; None where the stream ended with an error."""
     seen = Seen()
 
     async def sent():
@@ -85,7 +85,7 @@ async def run(at, messages):
             if not refused and passes(answer):
                 must_pass(seen, answer, allowed=at.allow_unknown)
             seen.answers.append(answer)
-    except Unreadable:
+    except (Unreadable, Undecided):
         return None
     finally:
         await answers.aclose()

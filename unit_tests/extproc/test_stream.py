@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from extproc.edge.driver import drive
+from extproc.edge.driver import Undecided, drive
 from extproc.edge.messages import Unreadable
 from extproc.events import Body, BodyMode, Continue, Headers, Mutate, Phase, Refuse, Response, Stream, Trailers
 from extproc.identity import Peer
@@ -301,3 +301,23 @@ def test_providers_are_asked_for_what_goes_on():
     assert found.headers["authorization"] == "Bearer issued"
     (ask,) = provider.asked
     assert (ask.provider, ask.resource_id, ask.access_token, ask.caller) == ("vault", "client-1", "sandbox-proof", "pod default/pod-0")
+
+
+@pytest.mark.parametrize(("rules", "sent"), [((TOOLS,), 1), ((WRITES,), 0)])
+def test_a_stream_that_ends_before_the_decision_ends_with_an_error(rules, sent):
+    """Envoy takes an end without one for leave to go on. A client may leave, though: nothing of ours has failed."""
+    desk = Desk(sources(*rules))
+    arriving = Arriving(lines=(*LINES, *VERSION), chunks=(READ,), attributes=POD)
+    first = Envoy(Filter(body=MODE.FULL_DUPLEX_STREAMED), arriving).first().SerializeToString()
+
+    async def messages():
+        for _ in range(sent):
+            yield first
+
+    async def main():
+        return [data async for data in drive(messages(), Peer(), desk)]
+
+    with pytest.raises(Undecided):
+        asyncio.run(main())
+    assert desk.outcomes == []
+    assert (desk.value("streams"), desk.value("stream_errors_total")) == (0, 0)

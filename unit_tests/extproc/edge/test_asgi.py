@@ -129,6 +129,15 @@ def test_a_client_may_leave_at_any_point(until, end, caplog):
     assert desk.value("stream_errors_total") == 0
 
 
+@pytest.mark.parametrize("end", [True, False])
+def test_what_ends_undecided_does_not_end_well(end):
+    """Half a message, nothing, or nobody there any more: OK would be leave to go on."""
+    for pieces in ((), (framed(FIRST)[:-1],)):
+        assert asked(*pieces, end=end).status == 1
+    assert asked(framed(FIRST), end=end).status == (0 if end else 1)
+    assert asked(framed(SECOND)).status == 0
+
+
 def test_another_path_or_protocol_is_not_served():
     """Nobody is asked who it is."""
     assert asked(framed(FIRST), scope=SCOPE | {"path": "/x"}).status == 12

@@ -146,6 +146,19 @@ def test_a_bug_ends_one_stream_and_says_nothing(transport, tmp_path, caplog):
     assert "never-repeated" not in caplog.text
 
 
+def test_what_ends_undecided_does_not_end_well(transport, tmp_path):
+    """Neither what waits for its body nor what said nothing at all: Envoy takes OK for leave to go on."""
+
+    async def story():
+        bind = f"unix:{tmp_path}/s"
+        async with serving(transport, Desk(sources(*RULES)), bind), channel(bind) as to:
+            for said in ((first("tools.test", body=MODE.BUFFERED, chunks=(b"x",)),), ()):
+                with pytest.raises((aio.AioRpcError, asyncio.CancelledError)):
+                    await asked(to, *said)
+
+    told(story())
+
+
 def test_metadata_counts_only_where_it_is_trusted(transport, tmp_path):
     """On a socket of an Envoy of one's own."""
     said = ((IDENTITY, "eyJuYW1lc3BhY2UiOiAiZGVmYXVsdCJ9"),)
