@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from kube.errors import Forbidden
 from kube.informer import Informer, Turned
 
 EVERYWHERE = ""
@@ -53,8 +54,8 @@ class OptedIn:
 
     @property
     def pending(self) -> list[str]:
-        """Namespaces of which nothing is known yet: neither their Secrets nor that they may not be read."""
-        return [name for name, watched in self._watched.items() if not watched.informer.has_synced and watched.informer.last_error is None]
+        """Namespaces of which neither their Secrets are known nor that they may not be read: a server that is away says neither."""
+        return [name for name, watched in self._watched.items() if not known(watched.informer)]
 
     async def _watch(self, namespace: str, informer: Informer) -> None:
         with contextlib.suppress(asyncio.CancelledError):
@@ -62,3 +63,7 @@ class OptedIn:
                 group.create_task(informer.run())
                 await informer.wait_synced()
                 self.changed(namespace)
+
+
+def known(informer: Informer) -> bool:
+    return informer.has_synced or isinstance(informer.last_error, Forbidden)

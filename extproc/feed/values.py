@@ -61,10 +61,13 @@ class Values:
         return {(key.namespace, key.name): found for key, found in self._kept_maps.items()}
 
     async def _secret(self, key: Key) -> SecretData | None:
-        if self._secrets.access(key.namespace) is Access.CLOSED:
+        access = self._secrets.access(key.namespace)
+        if access is Access.CLOSED:
             return None
         async with self._slots:
             try:
+                if access is Access.UNKNOWN:
+                    raise NotReadableYet(f"the Secrets of namespace {key.namespace} are not listed yet")
                 found = await self._secrets.read(key)
             except ApiError as error:
                 self._failed(key, error)

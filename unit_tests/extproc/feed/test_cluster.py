@@ -284,6 +284,25 @@ def test_a_value_that_cannot_be_read_now_stays_as_it_was():
     run(story())
 
 
+@pytest.mark.parametrize("code", [429, 503])
+def test_after_a_restart_a_secret_that_cannot_be_listed_yet_is_not_missing(code):
+    """Nothing is decided before it is known."""
+
+    async def story():
+        async with cluster(injecting(), secret(), begun=False) as made:
+            made.fault = lambda sent: refusal(code) if sent.resource == SECRETS else None
+            await made.start()
+            await made.rest(30.0)
+            assert not made.snapshots
+            made.fault = lambda sent: None
+            await made.rest(60.0)
+            assert {
+                each.view(Identity(namespace="team-a", labels=(("app", "agent"),))).credentials.get(KEY) for each in made.snapshots
+            } == {"first-value"}
+
+    run(story())
+
+
 def test_decisions_go_on_while_the_api_server_is_away():
     """Minutes and hours; then what happened meanwhile is in force."""
 
