@@ -65,14 +65,13 @@ class ClusterFeed:
         self._pods: dict[Key, tuple[Pod, tuple[str, ...]]] = {}
         self._quiet = Quiet()
         self._informers = self._make(opt_in_label, addresses=addresses)
-        self._opted_in: OptedIn | None = None
         self._retry: asyncio.TimerHandle | None = None
 
     async def run(self) -> NoReturn:
         """Until cancelled. What the API server does never ends it."""
         async with asyncio.TaskGroup() as group:
-            opted_in = OptedIn(group=group, make=self._secrets_informer, changed=lambda _: self._touch())
-            self._opted_in = opted_in
+            opted_in = OptedIn(group=group, make=self._secrets_informer, changed=lambda namespace: self._access_changed(secrets, namespace))
+            secrets = SecretReader(self._client, opted_in.informer)
             self._listen(opted_in)
             for name, informer in self._informers.items():
                 group.create_task(informer.run(), name=f"informer {name}")
@@ -80,15 +79,14 @@ class ClusterFeed:
                 opted_in.add(self._namespace)
             while self.lacking() or opted_in.pending:  # noqa: ASYNC110 - many caches, and namespaces come while we wait
                 await asyncio.sleep(POLL)
-            await self._keep_up(opted_in)
+            await self._keep_up(opted_in, secrets)
         raise AssertionError("the feed does not end by itself")
 
     def lacking(self) -> list[str]:
         """What has not been listed yet. Templates may not exist in a cluster that has only a gateway."""
         return [name for name, informer in self._informers.items() if not settled(name, informer)]
 
-    async def _keep_up(self, opted_in: OptedIn) -> NoReturn:
-        secrets = SecretReader(self._client, opted_in.informer)
+    async def _keep_up(self, opted_in: OptedIn, secrets: SecretReader) -> NoReturn:
         values = Values(self._client, secrets, again=self._soon)
         last_good = LastGood(client=self._client, profiles=self._book, changed=lambda _: self._touch())
         await self._compile()
@@ -131,6 +129,10 @@ class ClusterFeed:
         log.info("read the cluster", extra={"profiles": len(profiles), "secrets": len(secrets)})
         if found.config_maps:
             self._after(REREAD)
+
+    def _access_changed(self, secrets: SecretReader, namespace: str) -> None:
+        secrets.forget_closed(namespace)
+        self._touch()
 
     def _touch(self) -> None:
         self._stale = True

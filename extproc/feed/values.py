@@ -63,6 +63,8 @@ class Values:
     async def _secret(self, key: Key) -> SecretData | None:
         access = self._secrets.access(key.namespace)
         if access is Access.CLOSED:
+            # It may have been under way when the namespace closed.
+            self._secrets.forget(key)
             return None
         async with self._slots:
             try:

@@ -256,6 +256,31 @@ def test_the_loss_of_the_right_to_read_takes_the_credentials_along():
     run(story())
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_a_namespace_that_opts_out_leaves_no_value_behind(named):
+    """Also of a Secret that no profile names any more: who opts in again has it read again."""
+
+    async def story():
+        async with cluster(injecting(), secret()) as made:
+
+            def gets():
+                return sum(sent.resource == SECRETS and sent.verb == "get" for sent in made.server.sent)
+
+            assert (made.credential, gets()) == ("first-value", 1)
+            if not named:
+                made.drop(PROFILES, "keys")
+                await made.rest()
+            made.put(namespace("team-a"))
+            await made.rest()
+            assert made.credential is None
+            made.put(namespace("team-a", **OPT_IN))
+            made.put(injecting())
+            await made.rest(5.0)
+            assert (made.credential, gets()) == ("first-value", 2)
+
+    run(story())
+
+
 def test_a_secret_that_may_not_be_read_is_none():
     """In a namespace that never opted in nothing is even asked for."""
 

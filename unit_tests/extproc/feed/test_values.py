@@ -43,3 +43,27 @@ def test_before_a_namespace_was_listed_its_secrets_are_asked_for_again_and_those
         task.cancel()
 
     run(story())
+
+
+def test_a_value_that_comes_when_its_namespace_has_closed_is_not_held():
+    """It was asked for before."""
+
+    async def story():
+        server = FakeServer([SECRETS], before=lambda sent: 5.0 if sent.verb == "get" else None)
+        server.storage.create(SECRETS, secret())
+        client = Client(server, field_manager="test")
+        opened = watched = Informer(client, SECRETS, namespace="team-a", metadata_only=True, random=lambda: 0.5)
+        reader = SecretReader(client, lambda _: watched)
+        values = Values(client, reader, again=lambda: None)
+        task = asyncio.ensure_future(opened.run())
+        await opened.wait_synced()
+        asked = asyncio.ensure_future(values.secrets([KEY]))
+        await asyncio.sleep(1)
+        watched = None
+        reader.forget_closed("team-a")
+        await asked
+        assert await values.secrets([KEY]) == {}
+        assert reader._kept == {}
+        task.cancel()
+
+    run(story())
