@@ -16,6 +16,8 @@ from extproc.stream import Machine
 from policy.program import Identity
 
 FORBIDDEN = 403
+TRUST_DOMAIN = "cluster.local"
+"""Where nobody says another: the one that the controller signs for."""
 
 
 class IdentitySource(StrEnum):
@@ -36,11 +38,20 @@ Unattributed = Callable[[str, str], None]
 
 
 class Admission:
-    def __init__(self, *, sources: Sequence[IdentitySource], allow_unknown: bool, overrides: bool, unattributed: Unattributed) -> None:
+    def __init__(
+        self,
+        *,
+        sources: Sequence[IdentitySource],
+        allow_unknown: bool,
+        overrides: bool,
+        unattributed: Unattributed,
+        trust_domain: str = TRUST_DOMAIN,
+    ) -> None:
         self._sources = tuple(sources)
         self._allow_unknown = allow_unknown
         self._overrides = overrides
         self._unattributed = unattributed
+        self._trust_domain = trust_domain
 
     def admit(self, headers: Headers, peer: Peer, snapshot: Snapshot | None) -> Machine | Answer:
         if snapshot is None:
@@ -67,7 +78,7 @@ class Admission:
             case IdentitySource.METADATA:
                 return from_metadata(peer.metadata) if peer.metadata else None
             case IdentitySource.CERTIFICATE:
-                return from_certificate(peer.spiffe_id, snapshot)
+                return from_certificate(peer.spiffe_id, snapshot, self._trust_domain)
             case IdentitySource.ADDRESS:
                 return from_address(headers.attributes.get(SOURCE, ""), snapshot)
 
@@ -76,11 +87,16 @@ def pod_of(caller: Caller | None) -> str:
     return f"{caller.identity.namespace}/{caller.pod}" if caller else ""
 
 
-def from_certificate(spiffe_id: str, snapshot: Snapshot) -> Caller | Unknown | None:
-    """`spiffe://DOMAIN/ns/NAMESPACE/template/NAME`; the certificate itself was verified in the handshake."""
-    path = spiffe_id.removeprefix("spiffe://").split("/")[1:]
+def from_certificate(spiffe_id: str, snapshot: Snapshot, trust_domain: str) -> Caller | Unknown | None:
+    """`spiffe://DOMAIN/ns/NAMESPACE/template/NAME`; the certificate itself was verified in the handshake.
+
+    Another domain's namespaces are those of another cluster, whatever they are called.
+    """
+    domain, *path = spiffe_id.removeprefix("spiffe://").split("/")
     if len(path) != 4 or (path[0], path[2]) != ("ns", "template"):
         return None
+    if domain != trust_domain:
+        return Unknown(reason="foreign_trust_domain")
     labels = snapshot.sources.templates.get((path[1], path[3]))
     if labels is None:
         return Unknown(reason="unknown_template")

@@ -22,7 +22,7 @@ from prometheus_client import CollectorRegistry
 from daemon.health import Checks, Health
 from daemon.health_server import HealthServer
 from daemon.heartbeat import Heartbeat
-from extproc.admission import Admission, IdentitySource
+from extproc.admission import TRUST_DOMAIN, Admission, IdentitySource
 from extproc.announcing import announce
 from extproc.audit.log import AuditLog, refused
 from extproc.audit.metrics import AuditMetrics
@@ -128,7 +128,7 @@ class Process:
         secured = await process._secured()
         provider = await process._provider(stack)
         heard = await process._audit(stack)
-        process.desk = process._desk(provider, process._traced(heard) if settings.traces_endpoint else heard)
+        process.desk = process._desk(provider, process._traced(heard) if settings.traces_endpoint else heard, secured)
         process.checks.add("snapshot", process.desk.not_ready)
         process.services["feed"] = await feed(settings, process.desk.swap, process.registry, stack)
         place = Place(
@@ -178,13 +178,14 @@ class Process:
         if settings.grpc_health:
             self.services["ready"] = lambda: announce(settings.grpc_health, self.checks, self.version)
 
-    def _desk(self, provider: CachedProvider | None, audit: "Audit") -> FrontDesk:
+    def _desk(self, provider: CachedProvider | None, audit: "Audit", secured: Secured | None) -> FrontDesk:
         settings = self.settings
         admission = Admission(
             sources=settings.identity,
             allow_unknown=settings.unauthenticated == "allow",
             overrides=settings.allow_mode_override,
             unattributed=self.metrics.unattributed,
+            trust_domain=settings.trust_domain or own_domain(secured),
         )
         issuer = Issuer(provider, deadline=settings.provider_timeout + 1.0, failed=self.metrics.credential_failed)
         return FrontDesk(
@@ -272,6 +273,11 @@ class Process:
         self.checks.add(name, keeper.not_ready)
         self.services[name] = keeper.run
         return keeper
+
+
+def own_domain(secured: Secured | None) -> str:
+    own = secured.keeper.current.identity if secured else None
+    return own.trust_domain if own else TRUST_DOMAIN
 
 
 async def feed(settings: Settings, swap: Swap, registry: CollectorRegistry, stack: AsyncExitStack) -> Service:

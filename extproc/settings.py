@@ -80,6 +80,14 @@ class Settings(Model):
         description="Which Envoys may speak here: SPIFFE ids, in which `*` stands for one segment of the path. Needed with TLS.",
         json_schema_extra=of("ID,ID…", default="none"),
     )
+    trust_domain: str = Field(
+        "",
+        description="The SPIFFE trust domain of templates: an id of another one is no template's here. Without one: that of this server's"
+        " own certificate when it starts, or cluster.local where that has none.",
+        json_schema_extra=of("NAME"),
+        pattern=r"^[a-z0-9._-]*$",
+        max_length=255,
+    )
     plaintext: bool = Field(
         False,
         description="Listen without TLS for other machines too: whoever reaches the port may then say to be anybody. Not needed on a"

@@ -40,7 +40,7 @@ class Desk(FrontDesk):
     """`outcomes` are those that were told; `failures` and `unattributed` what was counted."""
 
     def __init__(
-        self, sources=None, *, provider=None, identity=(IdentitySource.ATTRIBUTES,), allow_unknown=False, overrides=False, told=()
+        self, sources=None, *, provider=None, identity=(IdentitySource.ATTRIBUTES,), allow_unknown=False, overrides=False, told=(), **more
     ):
         self.registry, self.allow_unknown = CollectorRegistry(), allow_unknown
         self.outcomes, self.failures, self.unattributed = [], [], []
@@ -49,6 +49,7 @@ class Desk(FrontDesk):
             allow_unknown=allow_unknown,
             overrides=overrides,
             unattributed=lambda reason, outcome: self.unattributed.append((reason, outcome)),
+            **more,
         )
         super().__init__(
             admission=admission,

@@ -4,14 +4,21 @@ import base64
 import json
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from extproc.admission import IdentitySource
+from extproc.edge.listening import Secured
 from extproc.events import Headers, Refuse
 from extproc.identity import LABELS, NAME, NAMESPACE, SOURCE, Peer
+from extproc.run import own_domain
 from extproc.snapshot import Pod, Sources
 from extproc.stream import Machine
+from mtls.keeper import Keeper
+from mtls.metrics import TlsMetrics
+from mtls.spiffe import Peers
 from policy.program import Identity
 from unit_tests.extproc.desks import Desk, program
+from unit_tests.mtls.pki import authority, leaf, wall, write
 from unit_tests.policy.profiles import block, model, rule
 
 A, C, M, ADDRESS = IdentitySource.ATTRIBUTES, IdentitySource.CERTIFICATE, IdentitySource.METADATA, IdentitySource.ADDRESS
@@ -84,6 +91,7 @@ def test_a_source_that_is_not_named_counts_for_nothing():
         ((A, C), {NAME: "pod-0"}, TEMPLATE, "missing_identity"),
         ((A, C), {**COPIED, LABELS: "%"}, TEMPLATE, "label_decode_failure"),
         ((C, A), COPIED, Peer(spiffe_id="spiffe://cluster.local/ns/team/template/gone"), "unknown_template"),
+        ((C, A), COPIED, Peer(spiffe_id="spiffe://other/ns/team/template/coder"), "foreign_trust_domain"),
         ((ADDRESS, A), {**COPIED, SOURCE: "10.0.0.8:1"}, Peer(), "unknown_address"),
         ((M, A), COPIED, Peer(metadata="%"), "missing_identity"),
     ],
@@ -93,6 +101,21 @@ def test_a_source_that_speaks_and_cannot_be_understood_is_not_passed_over(identi
     desk, answer = admitted(identity, attributes, peer)
     assert isinstance(answer, Refuse)
     assert desk.unattributed == [(reason, "deny")]
+
+
+def test_the_trust_domain_is_the_operators_choice():
+    """One cluster's template is not the template of the same name in another."""
+    there = Peer(spiffe_id="spiffe://other/ns/team/template/coder")
+    assert admitted((C,), {}, there, trust_domain="other")[1].caller.template == "team/coder"
+    assert admitted((C,), {}, TEMPLATE, trust_domain="other")[1].reason == "IdentityUnknown"
+
+
+@pytest.mark.parametrize(("ids", "domain"), [(["spiffe://prod.example/ns/g/sa/e"], "prod.example"), ([], "cluster.local")])
+def test_without_a_word_of_the_operators_it_is_that_of_the_servers_own_certificate(tmp_path, ids, domain):
+    root = authority()
+    keeper = Keeper(write(tmp_path, leaf(root, *ids), root), now=wall, metrics=TlsMetrics(CollectorRegistry()))
+    assert own_domain(Secured(keeper=keeper, peers=Peers.of(f"spiffe://{domain}/ns/*/template/*"))) == domain
+    assert own_domain(None) == "cluster.local"
 
 
 def test_a_refusal_says_what_was_refused_and_no_query():

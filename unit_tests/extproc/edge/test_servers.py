@@ -246,7 +246,8 @@ def of_template(**more):
     known = sources(rule("r", headerManipulation=headers("x-gone")))
     templates = {("team", "coder"): (("app", "agent"),)}
     everywhere = program(model(rule("r", headerManipulation=headers("x-gone")), kind="GlobalSecurityProfile"))
-    return Desk(type(known)(program=everywhere, templates=templates), identity=(IdentitySource.CERTIFICATE,), **more)
+    seen = type(known)(program=everywhere, templates=templates)
+    return Desk(seen, identity=(IdentitySource.CERTIFICATE,), trust_domain="prod.example", **more)
 
 
 def free_port():
