@@ -67,7 +67,12 @@ class Response:
     duplex: bool = False
 
 
-Event = Headers | Body | Trailers | Response
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Late:
+    """What was awaited did not come in time. Envoy says nothing of the kind: whoever waits does."""
+
+
+Event = Headers | Body | Trailers | Response | Late
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,14 +6,15 @@
 
 Headers are always decided on headers: a body is only waited for where the walk arrives at a rule that reads it, and where it
 cannot be had the request is refused. Everything is decided by the one snapshot that the request began with. After the
-decision all that follows is passed on as it came. `Resolved` says, once and at the end, what became of it.
+decision all that follows is passed on as it came, and no body is kept: streams may live for hours. `Resolved` says, once and at
+the end, what became of it.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from extproc import refusals
-from extproc.events import Answer, Body, BodyMode, Continue, Event, Headers, Mutate, Phase, Refuse, Response, Stream, Trailers
+from extproc.events import Answer, Body, BodyMode, Continue, Event, Headers, Late, Mutate, Phase, Refuse, Response, Stream, Trailers
 from extproc.identity import Caller
 from extproc.requests import read_request
 from extproc.snapshot import View
@@ -96,6 +97,8 @@ class Machine:
                 return self.trailers()
             case Response():
                 return self.response(event)
+            case Late():
+                return self.unreadable("BodyNotRead")
 
     def begin(self, headers: Headers) -> Answers | Wanting:
         if self.headers is not None:
@@ -137,7 +140,9 @@ class Machine:
         self.without = frozenset(rule.id for rule in walked.wanted if values(rule) is None)
         self.verdict = finish(self.view.selection, walked, request, values)
         answer = self.answer(self.verdict, walked)
-        return [answer] if isinstance(answer, Refuse) else [answer, *self.held_back(), *self.owed]
+        answers: Answers = [answer] if isinstance(answer, Refuse) else [answer, *self.held_back(), *self.owed]
+        self.forget_body()
+        return answers
 
     def answer(self, verdict: Verdict, walked: Walked) -> Answer:
         phase = self.waiting_for or Phase.REQUEST_HEADERS
@@ -198,6 +203,18 @@ class Machine:
         self.body.clear()
         return self.judge(body_known=True)
 
+    @property
+    def holding(self) -> bool:
+        """A body is awaited, and what has come of it is kept here rather than with Envoy."""
+        awaited = self.walked is not None and self.walked.end is End.BODY_WANTED
+        return awaited and self.verdict is None and self.waiting_for is Phase.REQUEST_HEADERS
+
+    def forget_body(self) -> None:
+        self.body.clear()
+        self.chunks, self.owed = [], []
+        if self.request is not None and self.request.body:
+            self.request = replace(self.request, body=b"")
+
     def trailers(self) -> Answers | Wanting:
         if self.headers is None:
             return self.unreadable("BodyBeforeHeaders")
@@ -221,6 +238,7 @@ class Machine:
         """Whatever does not fit the protocol, or cannot be had, is refused: nothing is let through unread."""
         self.verdict = Verdict(outcome=Outcome.BLOCKED, status=refusals.UNAVAILABLE, reason=reason)
         self.status = refusals.UNAVAILABLE
+        self.forget_body()
         headers = self.headers or Headers(lines=())
         return [refusals.unread(headers, reason, refusals.UNAVAILABLE)]
 

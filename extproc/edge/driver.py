@@ -2,18 +2,22 @@
 
 The transport gives serialised messages and takes them; how it does so is not known here. A stream that ends early, or a
 message that nobody can read, never lets anything pass: the transport ends the call with an error and Envoy refuses. An end
-without an error would be leave to go on unjudged.
+without an error would be leave to go on unjudged. A body that is kept until it is whole has `PATIENCE` to come.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
 from extproc.edge.messages import Reader, Unreadable, write
-from extproc.events import Answer, Event, Headers, Response
+from extproc.events import Answer, Event, Headers, Late, Response
 from extproc.identity import Peer
 from extproc.stream import Machine, Resolved, Wanting, passed
 from policy.program import Rule
+
+PATIENCE = 30.0
+"""Seconds: ample for 256 KiB, and no time to fill the memory with bodies that never end."""
 
 Issued = Mapping[str, Mapping[str, str] | None]
 
@@ -59,8 +63,8 @@ async def drive(messages: AsyncIterator[bytes], peer: Peer, desk: Desk) -> Async
     by_itself = False
     try:
         with counted(desk):
-            async for data in messages:
-                event = reader.read(data)
+            arriving, until = aiter(messages), None
+            while (event := await following(arriving, reader, until)) is not None:
                 if machine is None and isinstance(event, Response):
                     # Envoy answered by itself before its filter was asked: nothing was sent anywhere.
                     by_itself = True
@@ -77,6 +81,7 @@ async def drive(messages: AsyncIterator[bytes], peer: Peer, desk: Desk) -> Async
                 answers = machine.on(event)
                 if isinstance(answers, Wanting):
                     answers = machine.credentials(await desk.issue(machine, answers.rules))
+                until = deadline(machine, until)
                 if began is not None and machine.verdict is not None:
                     desk.answered(machine, began)
                     began = None
@@ -102,6 +107,25 @@ def counted(desk: Desk) -> Iterator[None]:
         raise
     finally:
         desk.closed(failed=failed)
+
+
+async def following(arriving: AsyncIterator[bytes], reader: Reader, until: float | None) -> Event | None:
+    """None after the last. Where none came `until` then, by the loop's clock, it is too late, and no other follows."""
+    if until is None:
+        data = await anext(arriving, None)
+    else:
+        try:
+            async with asyncio.timeout_at(until):
+                data = await anext(arriving, None)
+        except TimeoutError:
+            return Late()
+    return None if data is None else reader.read(data)
+
+
+def deadline(machine: Machine, until: float | None) -> float | None:
+    if not machine.holding:
+        return None
+    return asyncio.get_running_loop().time() + PATIENCE if until is None else until
 
 
 def ended(machine: Machine | None, *, by_itself: bool) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from extproc.edge.driver import Undecided, drive
 from extproc.edge.messages import Unreadable
-from extproc.events import Body, BodyMode, Continue, Headers, Mutate, Phase, Refuse, Response, Stream, Trailers
+from extproc.events import Body, BodyMode, Continue, Headers, Late, Mutate, Phase, Refuse, Response, Stream, Trailers
 from extproc.identity import Peer
 from extproc.snapshot import Snapshot
 from extproc.stream import Wanting
@@ -321,3 +321,16 @@ def test_a_stream_that_ends_before_the_decision_ends_with_an_error(rules, sent):
         asyncio.run(main())
     assert desk.outcomes == []
     assert (desk.value("streams"), desk.value("stream_errors_total")) == (0, 0)
+
+
+def test_a_body_is_not_kept_longer_than_it_is_read():
+    """A stream may live for hours after it was decided, or refused."""
+    passed, _ = begun(TOOLS, mode=BodyMode.FULL_DUPLEX)
+    assert [type(answer) for answer in passed.on(Body(data=READ, end=True))] == [Mutate, Stream]
+    refused, _ = begun(TOOLS, mode=BodyMode.FULL_DUPLEX)
+    assert isinstance(refused.on(Body(data=WRITE, end=True))[0], Refuse)
+    late, _ = begun(TOOLS, mode=BodyMode.FULL_DUPLEX)
+    late.on(Body(data=READ, end=False))
+    assert isinstance(late.on(Late())[0], Refuse)
+    for made in (passed, refused, late):
+        assert (made.request.body, bytes(made.body), made.chunks, made.owed) == (b"", b"", [], [])
