@@ -365,6 +365,7 @@ def omnipotent(installed: ControlPlane) -> Iterator[Caller]:
 def bound(cluster: ControlPlane, user: str) -> Iterator[Caller]:
     name = f"try.{user.replace(':', '.')}"
     cluster.kubectl("create", "clusterrolebinding", name, "--clusterrole=cluster-admin", f"--user={user}")
+    until(lambda: "yes" in cluster.kubectl("auth", "can-i", "*", "*", "--as", user, check=False))
     yield Caller(cluster.api, like=user)
     cluster.kubectl("delete", "clusterrolebinding", name)
 
