@@ -36,6 +36,7 @@ from extproc.feed.manifests import ManifestFeed
 from extproc.issuing import Issuer
 from extproc.metrics import ExtprocMetrics
 from extproc.providers.cache import CachedProvider
+from extproc.providers.certified import certified
 from extproc.providers.http import Tls
 from extproc.providers.opening import Means, open_provider
 from extproc.settings import Settings
@@ -44,7 +45,6 @@ from kube.client import Client
 from kube.metrics import Metrics
 from kube.tasks import running
 from kube.transport import Transport
-from mtls.contexts import client_context
 from mtls.files import TlsFiles, tls_files
 from mtls.identity import Purpose
 from mtls.keeper import Keeper
@@ -265,8 +265,7 @@ class Process:
         files = tls_files(edge="credential provider", certificate=given[0], key=given[1], authorities=given[2], names=names)
         if files is None:
             return None
-        context = client_context(await self._keeper("provider-certificate", files, Purpose.CLIENT), peers=None)
-        return lambda: context
+        return certified(await self._keeper("provider-certificate", files, Purpose.CLIENT))
 
     async def _keeper(self, name: str, files: TlsFiles, purpose: Purpose) -> Keeper:
         keeper = await Keeper.open(files, now=self.now, metrics=self.tls_metrics, purposes=[purpose])
