@@ -66,10 +66,15 @@ AFTER = Kind("struct", fields=_AFTER)
 EVENT = Kind("struct", fields=(*_AFTER, ("Matched", "matched", BOOL), ("MatchedCriteria", "matchedCriteria", Kind("list", items=STRING))))
 """The same, and why the rule took part: for a webhook's templates."""
 
-WITHHELD = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key", "x-goog-api-key", "sig"})
-"""Names under which credentials travel by custom; `_WORDS` catch their relatives."""
+WITHHELD = frozenset(
+    {"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key", "x-goog-api-key", "sig", "key"}
+)
+"""Names under which credentials travel by custom; `_WORDS` catch their relatives. `key` alone is what Google calls it."""
 
-_WORDS = ("token", "secret", "password", "credential", "apikey", "api-key", "authorization", "signature")
+_WORDS = (
+    "token", "secret", "password", "credential", "apikey", "api-key", "auth-key", "access-key", "accesskey", "functions-key",
+    "subscription-key", "authorization", "signature", "jwt",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +114,8 @@ def withheld_headers(rule: Rule) -> frozenset[str]:
 
 def carries_credential(name: str) -> bool:
     """A header or a query parameter, by its name in lower case."""
-    return name in WITHHELD or any(word in name for word in _WORDS)
+    spelt = name.replace("_", "-")
+    return spelt in WITHHELD or any(word in spelt for word in _WORDS)
 
 
 def _request(request: Request, withheld: frozenset[str]) -> dict[str, Json]:

@@ -1,8 +1,10 @@
 """What expressions and templates read: everything that the catalogue names, and nothing that opens doors."""
 
+import pytest
+
 from policy.program import ProfileRef, Rule, SecretKeyRef, TokenTransformation, ValueTemplate
 from policy.request import Request
-from policy.variables import AFTER, BEFORE, PodFacts, after, before
+from policy.variables import AFTER, BEFORE, PodFacts, after, before, carries_credential
 
 RULE = Rule(profile=ProfileRef(kind="SecurityProfile", namespace="n", name="p"), name="r", index=0, match=())
 REQUEST = Request(
@@ -41,3 +43,18 @@ def test_without_an_answer_there_is_no_status():
     known = before(REQUEST, PodFacts(), RULE, {})
     assert set(known) == {cel for _, cel, _ in BEFORE.fields}
     assert after(known, result="error", status=None)["response"] == {}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["key", "x-auth-key", "x-functions-key", "ocp-apim-subscription-key", "jwt", "x-jwt-assertion", "access_key", "api_key", "apikey"],
+)
+def test_names_that_vendors_give_to_keys_are_those_of_credentials(name):
+    """Google's `?key=`, Cloudflare's, Azure's, and keys with an underscore."""
+    assert carries_credential(name)
+
+
+@pytest.mark.parametrize("name", ["keyword", "idempotency-key", "x-request-id", "accept", "monkey", "sort_key"])
+def test_a_key_that_opens_nothing_may_be_read(name):
+    """Whoever groups by it needs it."""
+    assert not carries_credential(name)
