@@ -15,11 +15,13 @@ from ipaddress import ip_address
 
 from controller.compile.workload_secrets import CLIENT, CLIENT_AUTHORITIES
 from controller.settings import Settings
+from crds.problem import Problem
 from dataplane.external import ClientTls, External
 from dataplane.redirect import Families
 from dataplane.sidecar import DIRECTORY
 from policy.actions import NATIVE_ONLY
-from policy.program import Engine
+from policy.program import Engine, Profile
+from policy.reasons import Reason
 
 CERTIFICATES = "/etc/groyne/ext-proc"
 """In the sidecar: tls.crt, tls.key, ca.crt."""
@@ -33,6 +35,19 @@ log = logging.getLogger(__name__)
 def engines(settings: Settings) -> frozenset[Engine]:
     """Those that carry out what a profile says."""
     return frozenset(Engine) if settings.ext_proc_address else NATIVE_ONLY
+
+
+def tokenless(profile: Profile) -> tuple[Problem, ...]:
+    """A provider is asked with the sandbox's token, and a sidecar's certificate names a template and holds none."""
+    message = (
+        "in a sidecar this credential never comes, for it has no sandbox token to ask the provider with: the failStrategy decides every"
+        " request. A gateway that sets `sandbox.token` has one"
+    )
+    return tuple(
+        Problem(reason=Reason.NO_SANDBOX_TOKEN.value, message=message, field=f"spec.rules[{rule.index}].actions", fatal=False)
+        for rule in profile.rules
+        if rule.issued
+    )
 
 
 async def resolve(name: str) -> Sequence[str]:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from controller.compile.status import ProfileFacts, profile_status
+from controller.ext_proc import tokenless
 from controller.ledger import Ledger, Outcome
 from controller.pace import Pace
 from controller.template_book import TemplateBook
@@ -85,7 +86,7 @@ class ProfileReconciler:
         return Result()
 
     def _facts(self, entry: Entry, outcomes: list[Outcome]) -> ProfileFacts:
-        generation = entry.version.generation if entry.version else None
+        profile, generation = in_force(entry), entry.version.generation if entry.version else None
         done = [outcome for outcome in outcomes if outcome.written and outcome.selected.get(entry.ref, -1) == generation]
         if entry.last_good_in_force and not done:
             outcomes = []
@@ -95,7 +96,7 @@ class ProfileReconciler:
             generation=entry.generation,
             rules=entry.rules,
             asked=asked(entry),
-            problems=(*entry.problems, *self.warnings.of(entry.ref)),
+            problems=(*entry.problems, *(tokenless(profile) if profile else ()), *self.warnings.of(entry.ref)),
             unresolved=tuple(unresolved),
             last_good_in_force=entry.last_good_in_force and bool(done),
             templates=len(outcomes),

@@ -4,13 +4,13 @@ In: the request's headers and the connection that they came by. Out: a machine, 
 of identity count, in order; one that speaks and cannot be understood is not passed over for the next.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 
 from extproc import refusals
 from extproc.events import Answer, Headers
-from extproc.identity import SOURCE, Caller, Peer, Unknown, from_attributes, from_metadata, host_of
+from extproc.identity import SOURCE, TOKEN, Caller, Peer, Unknown, from_attributes, from_metadata, host_of, read_token
 from extproc.snapshot import Snapshot
 from extproc.stream import Machine
 from policy.program import Identity
@@ -80,7 +80,7 @@ class Admission:
             case IdentitySource.CERTIFICATE:
                 return from_certificate(peer.spiffe_id, snapshot, self._trust_domain)
             case IdentitySource.ADDRESS:
-                return from_address(headers.attributes.get(SOURCE, ""), snapshot)
+                return from_address(headers.attributes, snapshot)
 
 
 def pod_of(caller: Caller | None) -> str:
@@ -103,9 +103,10 @@ def from_certificate(spiffe_id: str, snapshot: Snapshot, trust_domain: str) -> C
     return Caller(identity=Identity(namespace=path[1], labels=labels), template=f"{path[1]}/{path[3]}")
 
 
-def from_address(source: str, snapshot: Snapshot) -> Caller | Unknown | None:
-    address = host_of(source)
+def from_address(attributes: Mapping[str, str], snapshot: Snapshot) -> Caller | Unknown | None:
+    address = host_of(attributes.get(SOURCE, ""))
     pod = snapshot.sources.pods.get(address)
     if pod is None:
         return Unknown(reason="unknown_address") if address else None
-    return Caller(identity=Identity(namespace=pod.namespace, labels=pod.labels), pod=pod.name, address=address)
+    identity, token = Identity(namespace=pod.namespace, labels=pod.labels), read_token(attributes.get(TOKEN, ""))
+    return Caller(identity=identity, pod=pod.name, address=address, token=token)

@@ -24,6 +24,7 @@ class Reason(StrEnum):
     UNREACHABLE_ACTION = "UnreachableAction"
     UNREACHABLE_PATH = "UnreachablePath"
     UNUSED_TOKEN = "UnusedToken"  # noqa: S105 — a reason, no secret
+    NO_SANDBOX_TOKEN = "NoSandboxToken"  # noqa: S105
     NOT_INSPECTED = "NotInspected"
     ORDER_SENSITIVE = "OrderSensitive"
 

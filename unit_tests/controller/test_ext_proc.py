@@ -206,6 +206,24 @@ def test_a_profile_that_needs_ext_proc_is_accepted_and_written_where_there_is_on
     played(story, ext_proc_address="10.96.0.9:9009", ext_proc_id=ID, ext_proc_certificates="files")
 
 
+def test_a_credential_of_a_provider_is_accepted_with_a_warning_for_no_sidecar_has_a_token_to_ask_with() -> None:
+    action = {
+        "type": "ApiKey",
+        "credentialRef": {"credentialProvider": {"name": "vault"}},
+        "apiKey": {"valueTemplate": "Bearer {{ .Token }}"},
+    }
+
+    async def story(stage: Stage) -> None:
+        stage.put(profile("audited", rules=[rule("open"), rule("paid", "paid.example.com", tokenTransformation=action)], generation=2))
+        await stage.rest()
+        status, reason, message = condition(stage, "Accepted")
+        assert (status, reason) == ("True", "Accepted")
+        assert message.startswith("rule paid, spec.rules[1].actions: in a sidecar this credential never comes")
+        assert condition(stage, "Programmed")[0] == "True"
+
+    played(story, ext_proc_address="10.96.0.9:9009", ext_proc_id=ID, ext_proc_certificates="files")
+
+
 def test_a_template_that_needs_none_is_told_nothing_of_it() -> None:
     async def story(stage: Stage) -> None:
         written = files(stage, "other-egress")

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from extproc.admission import IdentitySource
 from extproc.edge.listening import Secured
 from extproc.events import Headers, Refuse
-from extproc.identity import LABELS, NAME, NAMESPACE, SOURCE, Peer
+from extproc.identity import LABELS, NAME, NAMESPACE, SOURCE, TOKEN, Peer, SandboxToken
 from extproc.run import own_domain
 from extproc.snapshot import Pod, Sources
 from extproc.stream import Machine
@@ -17,6 +17,7 @@ from mtls.keeper import Keeper
 from mtls.metrics import TlsMetrics
 from mtls.spiffe import Peers
 from policy.program import Identity
+from unit_tests.extproc.desks import TOKEN as GIVEN
 from unit_tests.extproc.desks import Desk, program
 from unit_tests.mtls.pki import authority, leaf, wall, write
 from unit_tests.policy.profiles import block, model, rule
@@ -62,6 +63,14 @@ def test_each_source_says_whose_it_is():
         _, machine = admitted(identity, attributes, peer)
         assert isinstance(machine, Machine)
         assert (machine.caller.identity, machine.caller.name) == (wanted, name)
+
+
+def test_a_pod_known_by_its_address_asks_with_the_token_that_the_gateway_set():
+    """A template's certificate holds none, and what is said beside it does not count."""
+    said = {SOURCE: "10.0.0.7:99", TOKEN: GIVEN}
+    assert admitted((ADDRESS,), said)[1].caller.token == SandboxToken(access_token="sandbox-proof", client_id="client-1")
+    assert admitted((ADDRESS,), {**said, TOKEN: "-"})[1].caller.token is None
+    assert admitted((C, ADDRESS), said, TEMPLATE)[1].caller.token is None
 
 
 def test_sources_are_asked_in_order():
