@@ -246,6 +246,14 @@ def test_a_gateway_adds_pods_and_its_own_id_and_a_certificate_still_counts_first
     assert parse_patterns(found.tls_clients).allow(SpiffeId.parse("spiffe://cluster.local/ns/groyne-system/sa/egress-gateway"))
 
 
+def test_who_lets_addresses_count_is_told_what_the_gateway_must_not_believe():
+    """Else a header would say whose request it is: wherever the source is turned on, or described."""
+    component = (Path(ROOT) / "components" / "ext-proc-gateway" / "kustomization.yaml").read_text()
+    for text in (component, (REPOSITORY / "docs" / "ext-proc.md").read_text()):
+        for needed in ("use_remote_address: true", "xff_num_trusted_hops: 0", "original_ip_detection_extensions"):
+            assert needed in text
+
+
 def test_the_files_are_those_that_the_secret_is_mounted_as(alone):
     (volume,) = pod(alone)["volumes"]
     (mount,) = container(alone)["volumeMounts"]
