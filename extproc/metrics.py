@@ -19,6 +19,7 @@ from prometheus_client import (
 
 from extproc.lookups import LOOKUPS
 from extproc.stream import Resolved
+from policy.finish import NOT_ISSUED
 from policy.program import Rule
 from policy.verdict import Outcome
 
@@ -79,6 +80,10 @@ class ExtprocMetrics:
             self._refusals.labels(verdict.reason if verdict.reason in REASONS else OTHER).inc()
         for rule in outcome.walked.matched if outcome.walked else ():
             self._done[action(rule)].inc()
+        for _, why in verdict.failed:
+            # Whoever asked a provider in vain has counted that, with more to say.
+            if why != NOT_ISSUED:
+                self.credential_failed(why)
 
     def turned_away(self, reason: str) -> None:
         """Refused before any rule, and before it was known whose request it is."""

@@ -77,11 +77,8 @@ class Machine:
     owed: list[Answer] = field(default_factory=list)
     """Answers that are due after the one to the headers, unless that refuses."""
     status: int | None = None
-    failed: tuple[str, ...] = ()
     on_unauthorized: list[Callable[[], object]] = field(default_factory=list)
     """Called where the host refuses what was issued for this request."""
-    without: frozenset[str] = frozenset()
-    """Rules that forward without the credential that they want."""
     began: float = 0.0
     took: float = 0.0
     """When the headers came, and the seconds from there to the answer, as whoever drives this has measured."""
@@ -135,9 +132,7 @@ class Machine:
     def credentials(self, issued: Mapping[str, Mapping[str, str] | None]) -> Answers:
         """`issued` by rule id: what the providers gave."""
         walked, request = self.known_walk, self.known_request
-        self.failed = tuple(name for name, value in issued.items() if value is None)
         values = from_secrets(self.view.selection, self.view.credentials, lambda rule: issued.get(rule.id))
-        self.without = frozenset(rule.id for rule in walked.wanted if values(rule) is None)
         self.verdict = finish(self.view.selection, walked, request, values)
         answer = self.answer(self.verdict, walked)
         answers: Answers = [answer] if isinstance(answer, Refuse) else [answer, *self.held_back(), *self.owed]
@@ -156,14 +151,8 @@ class Machine:
             remove=verdict.remove_headers,
             verdict=verdict.outcome.value,
             rule=verdict.decided_by,
-            acted=self.acted(walked),
+            acted=acted(verdict, walked),
         )
-
-    def acted(self, walked: Walked) -> str:
-        """As Envoy's own access log names what native rules did."""
-        lines = [f"headers:{visit.rule.id}" for visit in walked.visits if visit.acted and not visit.rule.terminal]
-        lines += [f"credential:{rule.id}" for rule in walked.wanted if rule.id not in self.without]
-        return "\n".join(lines)
 
     def held_back(self) -> Answers:
         """In full duplex the body is ours to send on."""
@@ -252,7 +241,7 @@ class Machine:
             walked=self.walked,
             verdict=self.verdict,
             status=self.status,
-            credentials_failed=self.failed,
+            credentials_failed=tuple(name for name, _ in self.verdict.failed),
             inputs=self.view.inputs,
             began=self.began,
             took=self.took,
@@ -274,6 +263,14 @@ class Machine:
         if self.walked is None:
             raise ValueError("no rule was asked")
         return self.walked
+
+
+def acted(verdict: Verdict, walked: Walked) -> str:
+    """As Envoy's own access log names what native rules did."""
+    without = dict(verdict.failed)
+    lines = [f"headers:{visit.rule.id}" for visit in walked.visits if visit.acted and not visit.rule.terminal]
+    lines += [f"credential:{rule.id}" for rule in walked.wanted if rule.id not in without]
+    return "\n".join(lines)
 
 
 def passed(response: Response) -> Answers:

@@ -8,15 +8,17 @@ bypass does not save it), under Allow and Ignore the rule leaves no trace. Signa
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from policy.aliyun import AliyunCredential, Signed, sign
+from policy.aliyun import AliyunCredential, Signed, Unsignable, Why, sign
 from policy.mcp import MAX_BODY
-from policy.program import AliyunForm, ApiKeyForm, FailStrategy, Rule, Selection, TokenTransformation
+from policy.program import AliyunForm, ApiKeyForm, FailStrategy, Rule, SecretRef, Selection, TokenTransformation
 from policy.request import Request
 from policy.verdict import Outcome, RuleTrace, Verdict
 from policy.walk import End, Visit, Walked, Wanted, Written
 
 UNAVAILABLE = 503
 API_KEY = "apiKey"
+NO_SECRET, NOT_ISSUED = "no-secret", "not-issued"
+"""Why there is no credential: no Secret with it may be used, or the provider gave none (and whoever asked it knows more)."""
 
 Values = Callable[[Rule], Mapping[str, str] | None]
 """The credential of a rule by key (`ApiKeyForm.keys`, `AliyunForm.keys`), as Latin-1 text; None where there is none."""
@@ -53,8 +55,10 @@ class _Changes:
     changed: bool = False
     signers: list[tuple[Rule, AliyunCredential]] = field(default_factory=list)
     target: str | None = None
-    failed: str = ""
-    """The first rule whose credential is missing under failStrategy Block."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """Rules whose credential does not get in, with why."""
+    refused_by: str = ""
+    """The first of them under failStrategy Block."""
 
     def write(self, header: str, value: str | None, *, secret: bool = False) -> None:
         self.headers[header] = value
@@ -67,14 +71,19 @@ class _Changes:
             self.write(form.target_header, form.template.render(credential[API_KEY]), secret=True)
         elif credential is not None:
             self.signers.append((rule, aliyun_credential(credential)))
-        elif _fail_strategy(rule) is FailStrategy.BLOCK:
-            self.failed = self.failed or rule.id
+        else:
+            self.fail(rule, NO_SECRET if rule.token or (rule.exchange and isinstance(rule.exchange.source, SecretRef)) else NOT_ISSUED)
+
+    def fail(self, rule: Rule, why: str) -> None:
+        self.failed[rule.id] = why
+        if _fail_strategy(rule) is FailStrategy.BLOCK:
+            self.refused_by = self.refused_by or rule.id
 
     def sign(self) -> None:
         """Over the request as it goes on, in the order of the rules: each signature covers what is there before it."""
         for rule, credential in self.signers:
             # Of a longer body only the beginning is known.
-            signed = sign(self.going_on(), credential) if len(self.request.body) <= MAX_BODY else None
+            signed = sign(self.going_on(), credential) if len(self.request.body) <= MAX_BODY else Unsignable(why=Why.BODY)
             if isinstance(signed, Signed):
                 for name, value in signed.set_headers:
                     self.write(name, value, secret=True)
@@ -82,8 +91,8 @@ class _Changes:
                     self.write(name, None)
                 self.target = signed.target or self.target
                 self.changed = True
-            elif _fail_strategy(rule) is FailStrategy.BLOCK:
-                self.failed = self.failed or rule.id
+            else:
+                self.fail(rule, signed.why.value)
 
     def going_on(self) -> Request:
         headers = {**dict(self.request.headers), **self.headers}
@@ -92,8 +101,11 @@ class _Changes:
 
     def verdict(self, walked: Walked) -> Verdict:
         self.sign()
-        if self.failed:
-            return Verdict(outcome=Outcome.BLOCKED, status=UNAVAILABLE, reason="CredentialUnavailable", decided_by=self.failed)
+        failed = tuple(self.failed.items())
+        if self.refused_by:
+            return Verdict(
+                outcome=Outcome.BLOCKED, status=UNAVAILABLE, reason="CredentialUnavailable", decided_by=self.refused_by, failed=failed
+            )
         forwarded = Outcome.MUTATED if self.changed else Outcome.PASSTHROUGH
         names = sorted(self.headers)
         return Verdict(
@@ -103,6 +115,7 @@ class _Changes:
             secret_headers=tuple(sorted(self.secret)),
             target=self.target,
             decided_by=walked.by.id if walked.by else "",
+            failed=failed,
         )
 
 

@@ -44,3 +44,5 @@ class Verdict:
     target: str | None = None
     rules: tuple[RuleTrace, ...] = ()
     decided_by: str = ""
+    failed: tuple[tuple[str, str], ...] = ()
+    """Rules whose credential was wanted and did not get in, with why: `policy.finish` and `policy.aliyun.Why` have the words."""

@@ -1,15 +1,19 @@
 """The credentials that a request wants: from whom, side by side, and what is said where there are none."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
-from extproc.identity import LABELS
+from extproc.audit.log import entry_of
+from extproc.events import Headers, Mutate, Refuse
+from extproc.identity import LABELS, Peer
 from extproc.providers.seam import Failure, ProviderAnswer, ProviderError
+from extproc.snapshot import SecretData
 from unit_tests.extproc.desks import POD, TOKEN, Desk, sources
 from unit_tests.extproc.envoy import Answered, Arriving, Envoy, Filter, Forwarded
 from unit_tests.kube.virtual import run
-from unit_tests.policy.profiles import block, rule
+from unit_tests.policy.profiles import block, rule, token
 
 LINES = ((":method", "GET"), (":authority", "h.test"), (":path", "/models?a=b"), (":scheme", "https"), ("x-a", "1"))
 PROVED = {**POD, "filter_state['sandbox.token']": TOKEN, LABELS: "YXBwPWFnZW50"}
@@ -139,3 +143,37 @@ def test_what_a_host_refuses_is_not_used_again(status, dropped):
     provider = Slow()
     asked(provider, issued("a", "one"), response=status)
     assert provider.dropped == dropped
+
+
+SIGNING = {"accessKeyId": b"id", "accessKeySecret": b"s3cret", "securityToken": b"t"}
+
+
+@pytest.mark.parametrize("fail", ["Allow", "Block"])
+@pytest.mark.parametrize(
+    ("action", "secrets", "why"),
+    [
+        (token("s"), {}, "no-secret"),
+        ({"type": "AliyunSTS", "credentialRef": {"secret": {"name": "s"}}}, {}, "no-secret"),
+        ({"type": "AliyunSTS", "credentialRef": {"secret": {"name": "s"}}}, {("default", "s"): SecretData(data=SIGNING)}, "unsigned"),
+    ],
+)
+def test_what_never_got_in_is_not_claimed(action, secrets, why, fail):
+    """A Secret that is missing, a request that cannot be signed: named as failed, counted, and no credential in anybody's log."""
+    desk = Desk(replace(sources(rule("a", tokenTransformation=action | {"failStrategy": fail})), secrets=secrets))
+    machine = desk.admit(Headers(lines=LINES, attributes=POD), Peer())
+    (answer,) = machine.on(Headers(lines=LINES, attributes=POD))
+    assert isinstance(answer, Mutate if fail == "Allow" else Refuse)
+    assert "credential:" not in getattr(answer, "acted", "")
+    outcome = machine.resolved()
+    assert outcome.credentials_failed == ("default/p/a",)
+    entry = entry_of(outcome)
+    assert (entry.actions, entry.failed) == ((), ("default/p/a",))
+    desk.resolved(outcome)
+    assert desk.value("credential_failures_total", reason=why) == 1
+
+
+def test_a_provider_that_failed_is_counted_once():
+    """By whoever asked it; the outcome does not count it again."""
+    desk, _, _ = asked(Slow(one=Failure.STATUS), issued("a", "one", fail="Allow"))
+    assert desk.failures == ["status"]
+    assert desk.value("credential_failures_total", reason="not-issued") is None

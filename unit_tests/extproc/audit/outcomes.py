@@ -24,7 +24,6 @@ def resolved(*rules, path="/", authority="h.test", status=200, caller=CALLER, is
     seen = normalise(raw(path, authority, **request))
     walked = walk(selection.rules, seen)
     verdict = finish(selection, walked, seen, lambda rule: (issued or {}).get(rule.name))
-    failed = tuple(rule.id for rule in walked.wanted if (issued or {}).get(rule.name) is None)
     profile = result.program.profiles[0]
     known = {profile.ref: {each.name: dict(each.inline) for each in profile.inputs if each.config_map is None}}
     return Resolved(
@@ -33,7 +32,7 @@ def resolved(*rules, path="/", authority="h.test", status=200, caller=CALLER, is
         walked=walked,
         verdict=verdict,
         status=verdict.status or status,
-        credentials_failed=failed,
+        credentials_failed=tuple(name for name, _ in verdict.failed),
         inputs=known,
     )
 
