@@ -66,7 +66,8 @@ class Settings(Model):
     )
     unauthenticated: Literal["deny", "allow"] = Field(
         "deny",
-        description="What becomes of a request that nobody can tell whose it is. `allow`: only profiles for all pods hold for it.",
+        description="What becomes of a request that nobody can tell whose it is. `allow`: it is judged as a pod without labels, in no"
+        " namespace; where its labels alone cannot be read, in its own namespace and with its token.",
     )
     allow_mode_override: bool = Field(
         False,

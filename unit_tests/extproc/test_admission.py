@@ -144,8 +144,20 @@ def test_who_nobody_knows_passes_only_where_the_operator_says_so():
     everywhere = Sources(program=program(model(rule("r", block=block()), kind="GlobalSecurityProfile")))
     _, machine = admitted((A,), {}, allow_unknown=True, sources=everywhere)
     assert [each.name for each in machine.view.selection.rules] == ["r"]
-    _, machine = admitted((A,), {**COPIED, LABELS: "%"}, allow_unknown=True)
+
+
+def test_who_passes_with_labels_that_nobody_can_read_is_still_of_its_namespace():
+    """So profiles for all pods there hold, those for some do not, and providers are asked with its token."""
+    there = Sources(
+        program=program(
+            model(rule("all", block=block()), name="all", namespace="team"),
+            model(rule("some", block=block()), name="some", namespace="team", selector={"matchLabels": {"app": "agent"}}),
+        )
+    )
+    _, machine = admitted((A,), {**COPIED, LABELS: "%", TOKEN: GIVEN}, allow_unknown=True, sources=there)
     assert machine.caller.identity == Identity(namespace="team")
+    assert machine.caller.token == SandboxToken(access_token="sandbox-proof", client_id="client-1")
+    assert [each.name for each in machine.view.selection.rules] == ["all"]
 
 
 @pytest.mark.parametrize(
