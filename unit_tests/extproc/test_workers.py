@@ -166,8 +166,8 @@ def test_a_worker_is_killed_under_load_and_nothing_passes_and_it_is_back_within_
                     group.create_task(load(channel))
                 await asyncio.sleep(1.0)
                 before = found.workers()
-                os.kill(before[1], signal.SIGKILL)
                 killed = time.monotonic()
+                os.kill(before[1], signal.SIGKILL)
                 await asyncio.sleep(0.01)
                 async with asyncio.timeout(60):
                     while found.workers()[1] == before[1]:  # noqa: ASYNC110
