@@ -100,11 +100,14 @@ class Settings(Model):
         json_schema_extra=of("URL"),
         max_length=2048,
     )
-    provider_cert: OptionalPath = Field(None, description="This client's certificate for the provider, PEM.", json_schema_extra=of("FILE"))
-    provider_key: OptionalPath = Field(None, description="Its key.", json_schema_extra=of("FILE"))
-    provider_ca: OptionalPath = Field(
-        None, description="Who may sign the provider's certificate. Without one: the system's roots.", json_schema_extra=of("FILE")
+    provider_cert: OptionalPath = Field(
+        None,
+        description="This client's certificate for the provider, PEM. It, its key and the provider's authority are given together, or none"
+        " of them: then the system's roots are trusted and no certificate is shown.",
+        json_schema_extra=of("FILE"),
     )
+    provider_key: OptionalPath = Field(None, description="Its key.", json_schema_extra=of("FILE"))
+    provider_ca: OptionalPath = Field(None, description="Who may sign the provider's certificate.", json_schema_extra=of("FILE"))
     provider_timeout: Seconds = Field(
         2.0, description="How long the provider may take, one attempt to connect again included.", json_schema_extra=of("SECONDS")
     )
@@ -181,8 +184,9 @@ class Settings(Model):
             raise together("identity", "listen", "metadata is whatever a client says: it counts only on a socket (unix:PATH)")
         if self.workers > 1 and (self.listen.startswith("unix:") or self.listen.endswith(":0")):
             raise together("workers", "listen", "what is shared is one port: give a HOST:PORT, or one worker")
-        if (self.provider_cert is None) != (self.provider_key is None):
-            raise together("provider_cert", "provider_key", "a certificate and its key go together: give both, or neither")
+        asking = (self.provider_cert, self.provider_key, self.provider_ca)
+        if any(asking) and not all(asking):
+            raise together("provider_cert", "provider_ca", "certificate, key and authority for the provider: give all three, or none")
         return self
 
 

@@ -37,3 +37,13 @@ def test_plaintext_beside_certificates_is_refused():
 def test_a_certificate_counts_before_what_is_said_besides():
     """A sidecar that also sends attributes is still itself."""
     assert Settings(plaintext=True).identity == (IdentitySource.CERTIFICATE, IdentitySource.ATTRIBUTES)
+
+
+@pytest.mark.parametrize("given", [("cert",), ("key",), ("ca",), ("cert", "key"), ("cert", "ca"), ("key", "ca")])
+def test_a_providers_certificate_key_and_authority_are_given_together(given):
+    """Half of it would be another trust than the one that was meant."""
+    names = ("cert", "key", "ca")
+    with pytest.raises(ValidationError, match="give all three, or none"):
+        Settings(plaintext=True, **{f"provider_{name}": f"/{name}" for name in given})
+    assert Settings(plaintext=True, **{f"provider_{name}": f"/{name}" for name in names}).provider_ca
+    assert Settings(plaintext=True).provider_ca is None
