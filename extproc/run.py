@@ -139,6 +139,7 @@ class Process:
             secured=secured,
         )
         process.listening = TRANSPORTS[settings.transport](process.desk, place)
+        process.checks.add("server", process.listening.not_ready)
         return process
 
     desk: FrontDesk

@@ -101,7 +101,7 @@ def _context(protocol: int, material: Material) -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.verify_flags |= STRICT
-    with _file(material.certificate_pem + b"\n" + material.key_pem) as path:
+    with file_of(material.certificate_pem + b"\n" + material.key_pem) as path:
         context.load_cert_chain(path, password=lambda: "")
     if material.authorities_pem:
         context.load_verify_locations(cadata=material.authorities_pem.decode("ascii"))
@@ -109,8 +109,8 @@ def _context(protocol: int, material: Material) -> ssl.SSLContext:
 
 
 @contextmanager
-def _file(content: bytes) -> Iterator[str]:
-    """OpenSSL's binding reads from paths alone; the files themselves may have changed since they were judged. Linux: never on a disk."""
+def file_of(content: bytes) -> Iterator[str]:
+    """For who reads from paths alone, like OpenSSL's binding: the files may have changed since they were judged. Linux: never on a disk."""
     if hasattr(os, "memfd_create"):
         number = os.memfd_create("groyne-tls", os.MFD_CLOEXEC)
         with os.fdopen(number, "wb") as file:

@@ -74,6 +74,10 @@ class GrpcioServer:
     async def ended(self) -> None:
         await self._ended.wait()
 
+    def not_ready(self) -> str | None:
+        """Each handshake asks the keeper, so it is never behind."""
+        return None
+
     async def _process(self, messages: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
         try:
             async for message in drive(messages, self._peer(context), self._desk):

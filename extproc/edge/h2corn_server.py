@@ -2,13 +2,14 @@
 
 It takes its certificate when it starts. So an exchanged certificate is a new server on the same port, and the old one drains:
 its connections are told to go, streams that are open come to their end. Who a client is, is asked for each stream. Sockets are
-opened here, because it would go on listening while it drains, and connect clients whom nobody answers.
+opened here, because it would go on listening while it drains, and connect clients whom nobody answers. A server that cannot
+take the other's place is made again, a while later each time; until then the old one serves, and that is said as not ready.
 """
 
 import asyncio
 import logging
 import socket
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any
 
@@ -16,10 +17,14 @@ from h2corn import Config, Server
 
 from extproc.edge.asgi import Application
 from kube.tasks import First
-from mtls.keeper import Keeper
+from mtls.contexts import file_of
+from mtls.keeper import FIRST_RETRY, LAST_RETRY, Keeper
+from mtls.material import Material
 
 STREAMS = 10_000
 BACKLOG = 1024
+DOUBLED = 10
+"""Times that the wait before another attempt doubles, at most."""
 PRIVATE = 0o600
 """A socket in the file system is for one user."""
 
@@ -35,6 +40,8 @@ class H2cornServer:
         self._keeper = keeper
         self._shared = shared or keeper is not None
         self._servers: dict[Server, list[socket.socket]] = {}
+        self._failures = 0
+        """In a row, to take what the keeper holds."""
         self._first = First()
         self._exchanged = asyncio.Event()
         self._stopped = asyncio.Event()
@@ -49,8 +56,8 @@ class H2cornServer:
                 await self._begin(group)
                 self._up.set()
                 while not self._stopped.is_set():
-                    await self._either(group)
-                    if self._exchanged.is_set():
+                    await self._something(group)
+                    if not self._stopped.is_set():
                         self._exchanged.clear()
                         await self._replace(group)
                 for server in list(self._servers):
@@ -70,18 +77,31 @@ class H2cornServer:
     async def ended(self) -> None:
         await self._ended.wait()
 
-    async def _either(self, group: asyncio.TaskGroup) -> None:
+    def not_ready(self) -> str | None:
+        return "the certificate that is in force cannot be used to listen: the one before still is" if self._failures else None
+
+    async def _something(self, group: asyncio.TaskGroup) -> None:
+        """Until it is stopped, there is another certificate, or it is time to try again."""
+        patience = min(LAST_RETRY, FIRST_RETRY * 2 ** min(self._failures - 1, DOUBLED)) if self._failures else None
         waiting = [group.create_task(event.wait()) for event in (self._stopped, self._exchanged)]
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED, timeout=patience)
         for task in waiting:
             task.cancel()
 
     async def _begin(self, group: asyncio.TaskGroup) -> None:
         sockets = [] if self._bind.startswith("unix:") else [opened(bind, shared=self._shared) for bind in binds(self._bind)]
-        server = Server(self._application, self._config([f"fd://{each.fileno()}" for each in sockets] or [self._bind]))
-        self._servers[server] = sockets
-        group.create_task(self._first.watch("h2corn", partial(self._serve, server)), name="h2corn")
-        await server.wait_started()
+        with ExitStack() as held:
+            # It reads its files while it starts. They may have changed on the disk since they were judged.
+            secured = certified(self._keeper.current, held) if self._keeper else {}
+            try:
+                server = Server(self._application, self._config([f"fd://{each.fileno()}" for each in sockets] or [self._bind], secured))
+            except (OSError, ValueError):
+                for each in sockets:
+                    each.close()
+                raise
+            self._servers[server] = sockets
+            group.create_task(self._first.watch("h2corn", partial(self._serve, server)), name="h2corn")
+            await server.wait_started()
 
     async def _serve(self, server: Server) -> None:
         try:
@@ -106,16 +126,14 @@ class H2cornServer:
         try:
             await self._begin(group)
         except (OSError, ValueError) as error:
+            self._failures += 1
             log.warning("the server cannot take its new certificate: the old one stays", extra={"why": type(error).__name__})
             return
+        self._failures = 0
         for server in old:
             self._drain_one(server)
 
-    def _config(self, places: list[str]) -> Config:
-        secured: dict[str, Any] = {}
-        if self._keeper:
-            certificate, key, *authorities = self._keeper.files.paths
-            secured = {"certfile": certificate, "keyfile": key, "ca_certs": authorities[0], "cert_reqs": "required"}
+    def _config(self, places: list[str], secured: dict[str, Any]) -> Config:
         return Config(
             bind=tuple(places),
             lifespan="off",
@@ -128,6 +146,12 @@ class H2cornServer:
             timeout_graceful_shutdown=self._drain,
             **secured,
         )
+
+
+def certified(material: Material, held: ExitStack) -> dict[str, Any]:
+    """Its files are there for as long as `held`."""
+    contents = {"certfile": material.certificate_pem, "keyfile": material.key_pem, "ca_certs": material.authorities_pem or b""}
+    return {name: held.enter_context(file_of(content)) for name, content in contents.items()} | {"cert_reqs": "required"}
 
 
 def opened(bind: str, *, shared: bool) -> socket.socket:

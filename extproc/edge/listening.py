@@ -27,6 +27,9 @@ class Listening(Protocol):
     async def ended(self) -> None:
         """Until what was open at `stop` has ended."""
 
+    def not_ready(self) -> str | None:
+        """Why it is not what it should be, while it listens. May be asked by any thread."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Secured:

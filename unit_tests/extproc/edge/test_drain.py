@@ -2,14 +2,21 @@
 
 import asyncio
 import socket
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
+from extproc.edge import h2corn_server
 from extproc.edge.asgi import Application
-from extproc.edge.h2corn_server import H2cornServer
+from extproc.edge.h2corn_server import H2cornServer, certified
 from extproc.edge.listening import TRANSPORTS, Place
+from mtls.keeper import Keeper
+from mtls.metrics import TlsMetrics
 from unit_tests.extproc.desks import Desk, sources
 from unit_tests.extproc.edge.streams import calling, headers
+from unit_tests.mtls.pki import SERVER, authority, leaf, wall, write
 
 
 def free_port() -> int:
@@ -93,11 +100,58 @@ def test_who_cannot_take_anothers_place_leaves_it_in_place(monkeypatch, caplog):
             group.create_task(server.run())
             await server.started()
             config = server._config
-            monkeypatch.setattr(server, "_config", lambda places: config(["fd://999999"]))
+            monkeypatch.setattr(server, "_config", lambda _, secured: config(["fd://999999"], secured))
             server._exchanged.set()
             await asyncio.sleep(0.3)
             assert await asked(address)
+            assert "certificate" in server.not_ready()
             server.stop()
 
     asyncio.run(live())
     assert "the old one stays" in caplog.text
+
+
+def test_who_cannot_take_anothers_place_tries_again_by_itself_and_is_not_ready_until_then(monkeypatch):
+    """The same certificate may do a moment later: a descriptor was lacking, or an address."""
+    monkeypatch.setattr(h2corn_server, "FIRST_RETRY", 0.05)
+    address = f"127.0.0.1:{free_port()}"
+
+    async def live():
+        server = H2cornServer(Application(known()), bind=address, drain=5, shared=True)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(server.run())
+            await server.started()
+            assert server.not_ready() is None
+            first, config = list(server._servers), server._config
+            broken, found = [["fd://999999"], ["no place"]], []
+
+            def sometimes(places, secured):
+                found.append(server.not_ready())
+                return config(broken.pop() if broken else places, secured)
+
+            monkeypatch.setattr(server, "_config", sometimes)
+            server._exchanged.set()
+            async with asyncio.timeout(20):
+                while first[0] in server._servers:  # noqa: ASYNC110 - the server's doing
+                    await asyncio.sleep(0.02)
+            assert [bool(each) for each in found] == [False, True, True]
+            assert server.not_ready() is None
+            assert await asked(address)
+            server.stop()
+
+    asyncio.run(live())
+
+
+def test_a_server_is_given_what_the_keeper_judged_and_not_what_lies_on_the_disk_by_now(tmp_path):
+    """Its key may be half written there; and nothing is left behind."""
+    root = authority()
+    files = write(tmp_path, leaf(root, SERVER), root)
+    material = Keeper(files, now=wall, metrics=TlsMetrics(CollectorRegistry())).current
+    files.key.write_bytes(b"half a k")
+    files.authorities.unlink()
+    with ExitStack() as held:
+        given = certified(material, held)
+        read = [Path(given[name]).read_bytes() for name in ("certfile", "keyfile", "ca_certs")]
+    assert read == [material.certificate_pem, material.key_pem, material.authorities_pem]
+    assert given["cert_reqs"] == "required"
+    assert not Path(given["keyfile"]).exists()
