@@ -44,7 +44,7 @@ demo: $(STAMP) ## Watch an agent use a key that it never holds
 	@$(PY) examples/quickstart/demo.py
 
 .PHONY: test
-test: unit e2e ## Every test: unit, real Envoy, break-outs, examples, clients (at most 12 minutes on 2 cores)
+test: unit e2e ## Every test: unit, real Envoy, break-outs, examples, clients (about 25 minutes on 2 cores)
 
 .PHONY: unit
 unit: $(STAMP) ## Unit tests only (under a minute)
