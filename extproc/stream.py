@@ -54,6 +54,8 @@ class Resolved:
     """When the headers came, by a monotonic clock, and the seconds from there to the answer."""
     looked_up: tuple[str, ...] = ()
     """How issued credentials were found."""
+    headers: Headers | None = None
+    """As they came: of a request that could not be read they are all there is."""
 
 
 Answers = list[Answer]
@@ -246,6 +248,7 @@ class Machine:
             began=self.began,
             took=self.took,
             looked_up=tuple(self.looked_up),
+            headers=self.headers,
         )
 
     @property

@@ -17,6 +17,7 @@ from typing import TextIO
 from extproc.audit.events import DECIDED, result_of
 from extproc.audit.metrics import AuditObserver
 from extproc.events import Headers
+from extproc.identity import Caller
 from extproc.stream import Resolved
 from policy.verdict import Outcome
 from policy.walk import Walked
@@ -30,12 +31,15 @@ Clock = Callable[[], datetime]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """`outcome` is passthrough, mutated, blocked, bypassed or error; `actions` are `block:NAMESPACE/PROFILE/RULE` and the like.
+    """Whose it is: `pod`, or where pods are not told apart their `template`, both as NAMESPACE/NAME.
+
+    `outcome` is passthrough, mutated, blocked, bypassed or error; `actions` are `block:NAMESPACE/PROFILE/RULE` and the like.
 
     `failed` are rules whose credential was not to be had. `status` is what the client got, 0 where no answer came.
     """
 
     pod: str = ""
+    template: str = ""
     method: str = ""
     host: str = ""
     path: str = ""
@@ -56,12 +60,17 @@ def entry_of(resolved: Resolved) -> Entry | None:
     rules = resolved.walked.matched if resolved.walked else ()
     if not rules and resolved.verdict.outcome is not Outcome.BLOCKED:
         return None
-    request, caller = resolved.request, resolved.caller
+    request, (pod, template) = resolved.request, whose(resolved.caller)
+    if request is None:
+        # Nothing walked, nothing done: the headers alone tell what it was.
+        headers, verdict = resolved.headers or Headers(lines=()), resolved.verdict
+        return refused(headers, reason=verdict.reason, status=resolved.status or 0, pod=pod, template=template)
     return Entry(
-        pod=f"{caller.identity.namespace}/{caller.pod}" if caller else "",
-        method=request.method if request else "",
-        host=request.host if request else "",
-        path=request.path[:LONGEST] if request else "",
+        pod=pod,
+        template=template,
+        method=request.method,
+        host=request.host,
+        path=request.path[:LONGEST],
         outcome=result_of(resolved.verdict),
         status=resolved.status or 0,
         reason=resolved.verdict.reason,
@@ -71,12 +80,21 @@ def entry_of(resolved: Resolved) -> Entry | None:
     )
 
 
-def refused(headers: Headers, *, reason: str, status: int, pod: str = "") -> Entry:
+def whose(caller: Caller | None) -> tuple[str, str]:
+    """Pod and template. Of a caller that has neither name the namespace is told, in the pod's place."""
+    if caller is None:
+        return "", ""
+    named = caller.pod or not caller.template
+    return f"{caller.identity.namespace}/{caller.pod}" if named else "", caller.template
+
+
+def refused(headers: Headers, *, reason: str, status: int, pod: str = "", template: str = "") -> Entry:
     """Of a request that no rule was asked about: what it says of itself, as far as it can be read."""
     said = dict(reversed(headers.lines))
     path = said.get(":path", "").partition("?")[0]
     return Entry(
-        pod=pod, method=said.get(":method", "")[:32], host=said.get(":authority", said.get("host", ""))[:255], path=path[:LONGEST],
+        pod=pod, template=template, method=said.get(":method", "")[:32],
+        host=said.get(":authority", said.get("host", ""))[:255], path=path[:LONGEST],
         outcome=Outcome.BLOCKED.value, status=status, reason=reason,
     )  # fmt: skip
 

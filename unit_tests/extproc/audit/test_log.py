@@ -8,7 +8,10 @@ from datetime import UTC, datetime
 
 from extproc.audit.log import AuditLog, entry_of, refused
 from extproc.events import Headers
+from extproc.identity import Caller, Peer
+from policy.program import Identity
 from unit_tests.extproc.audit.outcomes import Seen, resolved
+from unit_tests.extproc.desks import POD, Desk, sources
 from unit_tests.policy.profiles import block, headers, rule, token
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
@@ -25,7 +28,7 @@ def test_a_line_says_what_became_of_a_request_and_by_whom():
     )  # fmt: skip
     said = line(entry_of(found))
     assert said == {
-        "time": "2026-01-02T03:04:05.678Z", "logger": "audit", "msg": "egress request handled", "pod": "default/pod-0", "method": "GET",
+        "time": "2026-01-02T03:04:05.678Z", "logger": "audit", "msg": "egress request handled", "pod": "default/pod-0", "template": "", "method": "GET",
         "host": "h.test", "path": "/a", "outcome": "mutated", "status": 200, "reason": "", "rules": ["default/p/h", "default/p/t"],
         "actions": ["headers:default/p/h", "credential:default/p/t"], "failed": [],
     }  # fmt: skip
@@ -59,6 +62,28 @@ def test_a_refused_identity_is_a_refusal():
     assert (said["outcome"], said["status"], said["reason"], said["host"], said["path"], said["pod"]) == (
         "blocked", 403, "IdentityUnknown", "h.test", "/a", "",
     )  # fmt: skip
+    assert "s3cret" not in entry.line(NOW)
+
+
+def test_a_line_of_a_sidecar_names_its_template():
+    """Its pods are not told apart; half a name of one would be none."""
+    sidecar = Caller(identity=Identity(namespace="team"), template="team/coder")
+    nameless = Caller(identity=Identity(namespace="team"))
+    known = Caller(identity=Identity(namespace="team"), template="team/coder", pod="pod-0")
+    found = [line(entry_of(resolved(rule("b", block=block()), namespace="team", caller=each))) for each in (sidecar, nameless, known)]
+    assert [(said["pod"], said["template"]) for said in found] == [("", "team/coder"), ("team/", ""), ("team/pod-0", "team/coder")]
+
+
+def test_what_could_not_be_read_is_named_by_its_headers():
+    """And by whose it was: without its query, and without what else it carries."""
+    lines = ((":method", "GET"), (":authority", "bad host"), (":path", "/a?token=s3cret"), (":scheme", "https"), ("cookie", "s3cret"))
+    desk = Desk(sources(rule("b", block=block())))
+    sent = Headers(lines=lines, attributes=POD)
+    machine = desk.admit(sent, Peer())
+    machine.on(sent)
+    entry = entry_of(machine.resolved())
+    assert (entry.pod, entry.method, entry.host, entry.path) == ("default/pod-0", "GET", "bad host", "/a")
+    assert (entry.outcome, entry.status, entry.reason) == ("blocked", 400, "MalformedHost")
     assert "s3cret" not in entry.line(NOW)
 
 
