@@ -5,7 +5,8 @@
 
 There is no snapshot before everything was listed once. Afterwards the API server may be away for as long as it likes: what was
 read last stays in force. A profile that does not compile any more stays in force as it was, after a restart too: as the
-controller kept it. ConfigMaps have no watch of their own: those that are named are read again every `REREAD` seconds.
+controller kept it. ConfigMaps have no watch of their own: those that are named are read again every `REREAD` seconds. What is
+the same as before makes no snapshot.
 """
 
 import asyncio
@@ -61,6 +62,8 @@ class ClusterFeed:
         self._arrived: dict[ProfileRef, Raw | None] = {}
         """Profiles that changed and were not compiled yet, packed; None: gone."""
         self._stale = True
+        self._sources: Sources | None = None
+        """What the last snapshot was made of."""
         self._templates: dict[NamedIn, tuple[tuple[str, str], ...]] = {}
         self._pods: dict[Key, tuple[Pod, tuple[str, ...]]] = {}
         self._quiet = Quiet()
@@ -117,16 +120,18 @@ class ClusterFeed:
         profiles = found.profiles
         secrets, maps = await values.secrets(found.secrets), await values.config_maps(found.config_maps)
         templates, pods = dict(self._templates), dict(self._pods)
-        self._swap(
-            await asyncio.to_thread(
-                lambda: Snapshot(
-                    Sources(
-                        program=Program(profiles=profiles), secrets=secrets, config_maps=maps, templates=templates, pods=by_address(pods)
-                    )
-                )
+
+        def made() -> Snapshot | None:
+            sources = Sources(
+                program=Program(profiles=profiles), secrets=secrets, config_maps=maps, templates=templates, pods=by_address(pods)
             )
-        )
-        log.info("read the cluster", extra={"profiles": len(profiles), "secrets": len(secrets)})
+            return None if sources == self._sources else Snapshot(sources)
+
+        snapshot = await asyncio.to_thread(made)
+        if snapshot:
+            self._sources = snapshot.sources
+            self._swap(snapshot)
+            log.info("read the cluster", extra={"profiles": len(profiles), "secrets": len(secrets)})
         if found.config_maps:
             self._after(REREAD)
 

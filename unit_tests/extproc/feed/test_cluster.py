@@ -379,6 +379,9 @@ def test_config_maps_that_inputs_name_are_read_again_and_again():
         async with cluster(reading, config_map(a="1")) as made:
             ref = made.view.selection.profiles[0].ref
             assert made.view.inputs[ref] == {"known": {"a": "1"}}
+            before = len(made.snapshots)
+            await made.rest(3 * REREAD)
+            assert len(made.snapshots) == before, "what is the same is no reason to begin anew"
             made.put(config_map(a="2"))
             await made.rest(REREAD + SOON)
             assert made.view.inputs[ref] == {"known": {"a": "2"}}
