@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from envoy.extensions.filters.http.ext_proc.v3 import processing_mode_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 
+from extproc.edge import driver
 from extproc.edge.driver import Desk, drive
 from extproc.edge.messages import FILTER
 from extproc.identity import Peer
@@ -114,6 +115,8 @@ class Envoy:
                 self.take(pb.ProcessingResponse.FromString(data))
                 if self.refused:
                     return self.refused
+        except driver.Undecided:
+            raise Undecided from None
         finally:
             await answers.aclose()
         if self.due or not self.verdict:
