@@ -30,6 +30,7 @@ SETTLE = 0.2
 REREAD = 60.0
 FIRST_RETRY = 1.0
 LAST_RETRY = 30.0
+DOUBLED = 5
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +112,7 @@ class Keeper:
         try:
             self._take(await asyncio.to_thread(read, self.files, self._purposes))
         except MaterialError as error:
-            self._due = loop.time() + min(LAST_RETRY, FIRST_RETRY * 2**self._failures)
+            self._due = loop.time() + min(LAST_RETRY, FIRST_RETRY * 2 ** min(self._failures, DOUBLED))
             self._failures += 1
             self._keep(str(error))
         else:
