@@ -130,7 +130,7 @@ class Assembly:
 
     async def synced(self) -> None:
         """Until every cache is filled, and the books with them."""
-        while self._caches.lacking() or self._opted_in.pending or self._ext_proc.lacking:  # noqa: ASYNC110 — many caches, and namespaces come while we wait
+        while self._caches.lacking() or self._opted_in.untried or self._ext_proc.lacking:  # noqa: ASYNC110 — many caches, and namespaces come while we wait
             await asyncio.sleep(POLL)
         while not await self._read_service():  # noqa: ASYNC110 — the API server is asked, nobody tells
             await asyncio.sleep(AGAIN)

@@ -57,6 +57,11 @@ class OptedIn:
         """Namespaces of which neither their Secrets are known nor that they may not be read: a server that is away says neither."""
         return [name for name, watched in self._watched.items() if not known(watched.informer)]
 
+    @property
+    def untried(self) -> list[str]:
+        """Namespaces that the API server has said nothing about: for whom one namespace's trouble is no reason to wait."""
+        return [name for name, watched in self._watched.items() if not watched.informer.has_synced and watched.informer.last_error is None]
+
     async def _watch(self, namespace: str, informer: Informer) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             async with asyncio.TaskGroup() as group:

@@ -40,7 +40,7 @@ def test_there_are_enough_examples() -> None:
     for directory in (ROOT / "examples").iterdir():
         if directory.is_dir():
             assert (directory / "README.md").exists(), directory.name
-            assert directory in EXAMPLES or directory.name == "quickstart", directory.name
+            assert directory in EXAMPLES or directory.name in {"quickstart", "provider"}, directory.name
 
 
 def test_check_reports_the_problems_that_it_shows(example: Example) -> None:
