@@ -29,6 +29,9 @@ from kube.workqueue import WorkQueue
 
 NAME = "groyne-controller"
 FIELD_MANAGER = "groyne"
+LONGEST_RETRY = 20.0
+"""Seconds between two tries of a key that fails: what failed for long is still done within thirty seconds once nothing fails any more.
+The budget of all retries together keeps many such keys from being a load."""
 
 Item = TypeVar("Item", bound=Hashable)
 log = logging.getLogger(__name__)
@@ -88,7 +91,7 @@ class Surroundings:
         )
 
     def queue(self, name: str) -> WorkQueue[Item]:
-        return WorkQueue(random=random.random, budget=self.retries, observer=self.metrics.queue(name))
+        return WorkQueue(random=random.random, most=LONGEST_RETRY, budget=self.retries, observer=self.metrics.queue(name))
 
     async def close(self) -> None:
         if self.server:
