@@ -21,7 +21,7 @@ from e2e.kubernetes.faults.place import Place, Raw, values
 
 SOON = 30.0
 QUIET = 2.0
-CALLS = 7.5
+CALLS = 5.0
 """A second at most, in quiet times; without the watches."""
 BEAT = 0.1
 LONGEST = 1000
