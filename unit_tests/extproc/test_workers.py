@@ -158,7 +158,8 @@ def test_a_worker_is_killed_under_load_and_nothing_passes_and_it_is_back_within_
 
             async def load(channel):
                 while not stop.is_set():
-                    results.append((time.monotonic(), await ask(channel)))
+                    said = await ask(channel)
+                    results.append((time.monotonic(), said))
                     await asyncio.sleep(0.005)
 
             async with asyncio.TaskGroup() as group:
