@@ -137,7 +137,8 @@ def host_of(random: Random, pattern: DomainPattern) -> str:
         return random.choice((*words.NAMES, *words.ADDRESSES))
     if pattern.is_wildcard:
         known = [name for name in words.NAMES if pattern.matches(name)]
-        return random.choice([*known, "w" + pattern.text[1:], "a.b" + pattern.text[1:]])
+        # The last is the name below which it stands, and which it does not cover.
+        return random.choice([*known, "w" + pattern.text[1:], "a.b" + pattern.text[1:], pattern.text[2:]])
     return pattern.text
 
 
