@@ -106,7 +106,8 @@ class Play:
         if written:
             self.problems.append(f"written in quiet times: {written}")
         if len(asked) > CALLS * QUIET:
-            self.problems.append(f"{len(asked)} calls in {QUIET:g} quiet seconds")
+            said = [f"{each.verb} {each.resource} {each.name}" for each in asked]
+            self.problems.append(f"{len(asked)} calls in {QUIET:g} quiet seconds: {said}")
 
     def others(self) -> list[Any]:
         return [self.deeds.place.get(*each) for each in BYSTANDERS]
