@@ -9,29 +9,21 @@ import sys
 
 from controller.run import run
 from controller.settings import Settings
-from daemon import logs
-from daemon.settings import MistakeError
-from daemon.settings_sources import load
+from daemon.starting import CANNOT_BEGIN, begin
 
 log = logging.getLogger("controller")
 
-CANNOT_BEGIN = 2
 
-
-def main() -> int:
+def work(settings: Settings) -> int:
     try:
-        loaded = load(sys.argv[1:], Settings, program="python -m controller", description="Groyne's controller.")
-    except MistakeError as mistake:
-        sys.stderr.write("\n".join(mistake.lines) + "\n")
-        return CANNOT_BEGIN
-    logs.configure(level=loaded.settings.log_level, form=loaded.settings.log_format)
-    for warning in loaded.warnings:
-        log.warning(warning)
-    try:
-        return asyncio.run(run(loaded.settings))
+        return asyncio.run(run(settings))
     except (ValueError, OSError) as error:
         log.error("cannot begin: %s", error)  # noqa: TRY400 — for a person
         return CANNOT_BEGIN
+
+
+def main() -> int:
+    return begin(sys.argv[1:], Settings, work, program="python -m controller", description="Groyne's controller.")
 
 
 if __name__ == "__main__":

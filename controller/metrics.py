@@ -10,23 +10,14 @@ import threading
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from importlib.metadata import version
 from typing import Literal
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    GCCollector,
-    Histogram,
-    PlatformCollector,
-    ProcessCollector,
-    disable_created_metrics,
-)
+from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-LAG_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+from daemon.process_metrics import ProcessMetrics
+
 MOST_CERTIFICATES = 2000
 """Series, not templates: one of these has a CA, its leafs, and what it shows to ext-proc."""
 NUDGED = ("patched", "failed")
@@ -36,22 +27,14 @@ Place = tuple[str, str]
 Ends = Mapping[Literal["ca", "leaf", "client"], datetime]
 
 
-class ControllerMetrics:
-    """Methods may be called from the event loop alone; the registry may be read from anywhere."""
-
+class ControllerMetrics(ProcessMetrics):
     def __init__(self, registry: CollectorRegistry, *, most_certificates: int = MOST_CERTIFICATES) -> None:
+        super().__init__(registry)
         self._registry = registry
-        disable_created_metrics()  # type: ignore[no-untyped-call] # client_golang has none, and they double what a scrape holds
-        ProcessCollector(registry=registry)
-        PlatformCollector(registry=registry)
-        GCCollector(registry=registry)
-        build = Gauge("groyne_build_info", "1; the version is a label.", ("version",), registry=registry)
-        build.labels(version("groyne")).set(1)
         self._writes = Counter("groyne_secret_writes", "Unified Secrets written.", registry=registry)
         self._nudges = Counter("groyne_nudges", "Patches of pods after a Secret was written.", ("result",), registry=registry)
         for result in NUDGED:
             self._nudges.labels(result)
-        self._lag = Histogram("groyne_event_loop_lag_seconds", "How late the event loop was.", registry=registry, buckets=LAG_SECONDS)
         self._ends = Certificates(most_certificates)
         registry.register(self._ends)
 
@@ -60,9 +43,6 @@ class ControllerMetrics:
 
     def nudged(self, result: str) -> None:
         self._nudges.labels(result).inc()
-
-    def lag(self, seconds: float) -> None:
-        self._lag.observe(seconds)
 
     def certificates(self, namespace: str, template: str, ends: Ends) -> None:
         """All of a template's; what is not among them has no series any more."""

@@ -13,12 +13,13 @@ import logging
 import random
 import secrets
 import signal
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 
 from controller.assembly import Assembly
 from controller.settings import Settings
 from controller.surroundings import Surroundings
+from daemon.logs import leaves
 from kube.election import Election, LeadershipLost
 from kube.objects import Key
 from kube.tasks import running
@@ -108,14 +109,6 @@ async def unless(stop: asyncio.Event, waiting: Coroutine[object, object, None]) 
         for task in tasks:
             task.cancel()
     return not tasks[0].cancelled()
-
-
-def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from leaves(error)
-        else:
-            yield error
 
 
 def election_of(settings: Settings, around: Surroundings, now: Callable[[], datetime]) -> Election:

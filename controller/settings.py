@@ -107,10 +107,6 @@ class Settings(Model):
         json_schema_extra=of("FILE"),
     )
     metrics_key: OptionalPath = Field(None, description="The certificate's key (PEM), without a passphrase.", json_schema_extra=of("FILE"))
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least severe that is written.")
-    log_format: Literal["json", "text"] = Field(
-        "json", description="On standard error: one JSON object a line, for machines, or text, in colour on a terminal, for people."
-    )
     drain_timeout: Seconds = Field(
         8.0,
         description="After SIGTERM, what is being worked on may take so long to end before the Lease is released. Shorter than the ten"

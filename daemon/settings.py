@@ -7,7 +7,7 @@ or in a test depends on nothing around it.
 
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
@@ -73,7 +73,7 @@ def of(what: str, *, default: str = "") -> dict[str, Any]:
 
 
 class Model(BaseSettings):
-    """Frozen: what was decided at the start holds until the end. Every process has `config`, the file, and a cluster."""
+    """Frozen: what was decided at the start holds until the end. Every process has `config`, the file, a cluster and a log."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, env_ignore_empty=True)
 
@@ -92,6 +92,10 @@ class Model(BaseSettings):
         description="The kubeconfig's context. Without one: the one that is current there.",
         json_schema_extra=of("NAME"),
         max_length=253,
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least severe that is written.")
+    log_format: Literal["json", "text"] = Field(
+        "json", description="On standard error: one JSON object a line, for machines, or text, in colour on a terminal, for people."
     )
 
     @classmethod

@@ -4,19 +4,10 @@ Labels are fixed words: never a host, a path, a rule, or anything that a client 
 """
 
 from collections.abc import Callable
-from importlib.metadata import version
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    GCCollector,
-    Histogram,
-    PlatformCollector,
-    ProcessCollector,
-    disable_created_metrics,
-)
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from daemon.process_metrics import ProcessMetrics
 from extproc.lookups import LOOKUPS
 from extproc.stream import Resolved
 from policy.finish import NOT_ISSUED
@@ -35,15 +26,9 @@ OTHER = "other"
 NO_ACTION = "none"
 
 
-class ExtprocMetrics:
-    """Methods may be called from the event loop alone; the registry may be read from anywhere."""
-
+class ExtprocMetrics(ProcessMetrics):
     def __init__(self, registry: CollectorRegistry) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call] # client_golang has none, and they double what a scrape holds
-        for collector in (ProcessCollector, PlatformCollector, GCCollector):
-            collector(registry=registry)
-        build = Gauge("groyne_build_info", "1; the version is a label.", ("version",), registry=registry)
-        build.labels(version("groyne")).set(1)
+        super().__init__(registry)
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"groyne_extproc_{name}", text, labels, registry=registry)
@@ -67,7 +52,6 @@ class ExtprocMetrics:
         self._profiles = Gauge("groyne_extproc_snapshot_profiles", "Profiles in force.", registry=registry)
         self._swaps = counter("snapshot_swaps", "Snapshots put in force.")
         self._age = Gauge("groyne_extproc_snapshot_age_seconds", "Since the snapshot in force was made.", registry=registry)
-        self._lag = Histogram("groyne_event_loop_lag_seconds", "How late the event loop was.", registry=registry, buckets=SECONDS)
         for outcome in Outcome:
             self._requests.labels(outcome.value)
         self._done = {name: self._actions.labels(name) for name in (*ACTIONS, NO_ACTION)}
@@ -113,9 +97,6 @@ class ExtprocMetrics:
 
     def decided(self, seconds: float) -> None:
         self._seconds.observe(seconds)
-
-    def lag(self, seconds: float) -> None:
-        self._lag.observe(seconds)
 
     def stream_error(self) -> None:
         self._errors.inc()

@@ -162,8 +162,6 @@ class Settings(Model):
     drain: Seconds = Field(
         10.0, description="At the end: how long open streams and waiting audit events have.", json_schema_extra=of("SECONDS")
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least level that is logged.")
-    log_format: Literal["json", "text"] = Field("json", description="JSON for machines, text for people.")
 
     @model_validator(mode="after")
     def fit_together(self) -> "Settings":

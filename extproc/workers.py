@@ -26,8 +26,8 @@ from prometheus_client.registry import Collector
 from daemon.health import LONGEST_SILENCE, Checks, Health
 from daemon.health_server import HealthServer
 from daemon.heartbeat import Heartbeat
+from daemon.starting import CANNOT_BEGIN
 from extproc.announcing import announce
-from extproc.beginning import CANNOT_BEGIN
 from extproc.families import merged
 from extproc.settings import Settings
 from extproc.worker import METRICS, PREFIX, REPORT
