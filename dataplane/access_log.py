@@ -6,7 +6,7 @@ What ext-proc decided it says itself, in metadata.
 
 from dataplane import names
 from dataplane.external import External
-from dataplane.external_settings import OWN_NAMESPACE
+from dataplane.external_protocol import OWN_NAMESPACE
 from dataplane.secrets import Layout
 from dataplane.xds import Resource, extension
 

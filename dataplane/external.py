@@ -10,7 +10,8 @@ import json
 from dataclasses import dataclass, field
 
 from dataplane import names
-from dataplane.external_settings import OWN_NAMESPACE, Body, ExternalSettings
+from dataplane.external_protocol import IDENTITY_ATTRIBUTES, IDENTITY_HEADER, OWN_NAMESPACE, SOURCE_ADDRESS, VERDICT
+from dataplane.external_settings import Body, ExternalSettings
 from dataplane.predicates import regex
 from dataplane.secrets import SECRET, Layout, sds
 from dataplane.xds import Resource, extension, message
@@ -21,18 +22,8 @@ EXT_PROC = "envoy.extensions.filters.http.ext_proc.v3."
 RBAC = "envoy.extensions.filters.http.rbac.v3."
 CLUSTER = "envoy.config.cluster.v3.Cluster"
 PROTOCOLS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-VERDICT = "verdict"
-IDENTITY_HEADER = "x-groyne-identity"
 
-IDENTITY_ATTRIBUTES = (
-    "filter_state['downstream_peer'].namespace",
-    "filter_state['downstream_peer'].name",
-    "filter_state['sandbox.labels']",
-    "filter_state['sandbox.token']",
-)
-"""What other parts of a shared gateway know of the pod whose request it is."""
-
-ATTRIBUTES = ("source.address", "connection.requested_server_name", "request.protocol", "xds.route_name")
+ATTRIBUTES = (SOURCE_ADDRESS, "connection.requested_server_name", "request.protocol", "xds.route_name")
 
 REQUESTS_PER_CONNECTION = 150
 """Envoy resets each stream that it is done with; servers take more than 200 resets on a connection for an attack and close it."""

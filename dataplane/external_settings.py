@@ -19,7 +19,6 @@ MOST_ATTRIBUTES = 32
 ATTRIBUTE = re.compile(r"(?:connection|source|destination|request|response|upstream)\.[a-z0-9_]+|xds\.route_[a-z0-9_]+")
 """What an answer from outside may depend on. `xds.node`, filter state and metadata are the proxy's own."""
 NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,252}")
-OWN_NAMESPACE = "groyne.dev"
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 

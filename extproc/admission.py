@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 
+from dataplane.external_protocol import SANDBOX_TOKEN, SOURCE_ADDRESS
 from extproc import refusals
 from extproc.events import Answer, Headers
-from extproc.identity import SOURCE, TOKEN, Caller, Peer, Unknown, from_attributes, from_metadata, host_of, read_token
+from extproc.identity import Caller, Peer, Unknown, from_attributes, from_metadata, host_of, read_token
 from extproc.snapshot import Snapshot
 from extproc.stream import Machine
 from policy.program import Identity
@@ -104,9 +105,9 @@ def from_certificate(spiffe_id: str, snapshot: Snapshot, trust_domain: str) -> C
 
 
 def from_address(attributes: Mapping[str, str], snapshot: Snapshot) -> Caller | Unknown | None:
-    address = host_of(attributes.get(SOURCE, ""))
+    address = host_of(attributes.get(SOURCE_ADDRESS, ""))
     pod = snapshot.sources.pods.get(address)
     if pod is None:
         return Unknown(reason="unknown_address") if address else None
-    identity, token = Identity(namespace=pod.namespace, labels=pod.labels), read_token(attributes.get(TOKEN, ""))
+    identity, token = Identity(namespace=pod.namespace, labels=pod.labels), read_token(attributes.get(SANDBOX_TOKEN, ""))
     return Caller(identity=identity, pod=pod.name, address=address, token=token)

@@ -12,14 +12,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from dataplane.external_protocol import PEER_NAME, PEER_NAMESPACE, SANDBOX_LABELS, SANDBOX_TOKEN, SOURCE_ADDRESS
 from policy.program import Identity
-
-NAMESPACE = "filter_state['downstream_peer'].namespace"
-NAME = "filter_state['downstream_peer'].name"
-LABELS = "filter_state['sandbox.labels']"
-TOKEN = "filter_state['sandbox.token']"  # noqa: S105 - the attribute's name
-SOURCE = "source.address"
-ATTRIBUTES = (NAMESPACE, NAME, LABELS, TOKEN, SOURCE)
 
 NO_TOKEN = "-"  # noqa: S105 - how a gateway spells that there is none
 LONGEST = 64 * 1024
@@ -70,13 +64,13 @@ class Peer:
 
 def from_attributes(attributes: Mapping[str, str]) -> Caller | Unknown | None:
     """None where no attribute speaks of a pod."""
-    namespace, name = attributes.get(NAMESPACE, ""), attributes.get(NAME, "")
+    namespace, name = attributes.get(PEER_NAMESPACE, ""), attributes.get(PEER_NAME, "")
     if not (namespace or name):
         return None
     if not (namespace and name):
         return Unknown(reason="missing_identity")
-    address, token = host_of(attributes.get(SOURCE, "")), read_token(attributes.get(TOKEN, ""))
-    labels = read_labels(attributes.get(LABELS, ""))
+    address, token = host_of(attributes.get(SOURCE_ADDRESS, "")), read_token(attributes.get(SANDBOX_TOKEN, ""))
+    labels = read_labels(attributes.get(SANDBOX_LABELS, ""))
     caller = Caller(identity=Identity(namespace=namespace, labels=labels or ()), pod=name, address=address, token=token)
     return Unknown(reason="label_decode_failure", caller=caller) if labels is None else caller
 

@@ -185,12 +185,7 @@ class Machine:
         return self.unreadable("BodyNotRead") if self.waiting_for is Phase.REQUEST_BODY else []
 
     def read(self) -> Answers | Wanting:
-        request = self.known_request
-        self.request = Request(
-            method=request.method, scheme=request.scheme, host=request.host, port=request.port, path=request.path, query=request.query,
-            headers=request.headers, body=bytes(self.body), authority=request.authority, unescaped_path=request.unescaped_path,
-            target=request.target,
-        )  # fmt: skip
+        self.request = replace(self.known_request, body=bytes(self.body))
         self.body.clear()
         return self.judge(body_known=True)
 

@@ -24,9 +24,9 @@ import grpc
 import yaml
 from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 
+from dataplane.external_protocol import PEER_NAME, PEER_NAMESPACE, SANDBOX_LABELS
 from extproc.edge.asgi import PATH
 from extproc.edge.messages import FILTER
-from extproc.identity import LABELS, NAME, NAMESPACE
 from unit_tests.kube.loopback import Loopback, Seen, Wire
 
 MOST_MEMORY = 150.0
@@ -111,7 +111,7 @@ def message(number: int) -> bytes:
         found.request_headers.headers.headers.add(key=name, raw_value=value.encode())
     found.request_headers.end_of_stream = True
     labels = base64.b64encode(f"app=agent-{number}".encode()).decode()
-    found.attributes[FILTER].update({NAMESPACE: f"team-{number % SPACES}", NAME: "pod", LABELS: labels})
+    found.attributes[FILTER].update({PEER_NAMESPACE: f"team-{number % SPACES}", PEER_NAME: "pod", SANDBOX_LABELS: labels})
     return bytes(found.SerializeToString())
 
 

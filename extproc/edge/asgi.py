@@ -9,8 +9,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from dataplane.external_protocol import IDENTITY_HEADER
 from extproc.edge.driver import Desk, Gone, drive
 from extproc.edge.messages import Unreadable
+from extproc.edge.protocol import LONGEST, METHOD, SERVICE
 from extproc.identity import Peer
 from kube.failures import where
 
@@ -20,10 +22,8 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 Admit = Callable[[str], str | None]
 """A client's certificate in, its SPIFFE id out; None where it may not speak here."""
 
-PATH = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"
-IDENTITY = b"x-groyne-identity"
-LONGEST = 4 * 1024 * 1024
-"""Bytes of a message, gRPC's usual limit: more than Envoy buffers of a body."""
+PATH = f"/{SERVICE}/{METHOD}"
+IDENTITY = IDENTITY_HEADER.encode()
 PREFIX = 5
 TLS_1_3 = 0x0304
 

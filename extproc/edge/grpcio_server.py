@@ -14,20 +14,19 @@ from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from dataplane.external_protocol import IDENTITY_HEADER
 from extproc.edge.driver import Desk, Gone, drive
 from extproc.edge.messages import Unreadable
+from extproc.edge.protocol import LONGEST, METHOD, SERVICE, STREAMS
 from extproc.identity import Peer
 from kube.failures import where
 from mtls.grpc_edge import SpiffeInterceptor, caller, server_credentials
 from mtls.keeper import Keeper
 from mtls.spiffe import Peers
 
-SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
-IDENTITY = "x-groyne-identity"
-LONGEST = 4 * 1024 * 1024
 OPTIONS = (
     ("grpc.max_receive_message_length", LONGEST),
-    ("grpc.max_concurrent_streams", 10_000),
+    ("grpc.max_concurrent_streams", STREAMS),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.so_reuseport", 1),
 )
@@ -45,7 +44,7 @@ class GrpcioServer:
         interceptors = [SpiffeInterceptor(keeper, peers)] if keeper and peers else []
         self._server = aio.server(interceptors=interceptors, options=OPTIONS)
         handler = grpc.stream_stream_rpc_method_handler(self._process)
-        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Process": handler}),))
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {METHOD: handler}),))
         self._up, self._stopped, self._ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def run(self) -> None:
@@ -95,7 +94,7 @@ class GrpcioServer:
     def _peer(self, context: Any) -> Peer:
         told = ""
         if self._metadata:
-            told = next((value for name, value in context.invocation_metadata() or () if name == IDENTITY), "")
+            told = next((value for name, value in context.invocation_metadata() or () if name == IDENTITY_HEADER), "")
         known = caller()
         return Peer(spiffe_id=str(known) if known else "", metadata=told)
 

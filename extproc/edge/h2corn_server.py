@@ -16,12 +16,12 @@ from typing import Any
 from h2corn import Config, Server
 
 from extproc.edge.asgi import Application
+from extproc.edge.protocol import STREAMS
 from kube.tasks import First
 from mtls.contexts import file_of
 from mtls.keeper import FIRST_RETRY, LAST_RETRY, Keeper
 from mtls.material import Material
 
-STREAMS = 10_000
 BACKLOG = 1024
 DOUBLED = 10
 """Times that the wait before another attempt doubles, at most."""

@@ -13,10 +13,10 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 from google.protobuf import struct_pb2
 from google.protobuf.message import DecodeError
 
+from dataplane.external_protocol import OWN_NAMESPACE, VERDICT
 from extproc.events import Answer, Body, BodyMode, Continue, Event, Headers, Mutate, Phase, Refuse, Response, Stream, Trailers
 
 FILTER = "envoy.filters.http.ext_proc"
-METADATA = "groyne.dev"
 OVERWRITE = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 
 MODES: Mapping[int, BodyMode] = {
@@ -176,8 +176,8 @@ def refusal(answer: Refuse) -> pb.ProcessingResponse:
 def told(verdict: str, rule: str, reason: str, acted: str) -> bytes:
     """What the access log says of it: the same for many requests."""
     found = struct_pb2.Struct()
-    fields = found.fields[METADATA].struct_value.fields
-    fields["verdict"].string_value, fields["rule"].string_value = verdict, rule
+    fields = found.fields[OWN_NAMESPACE].struct_value.fields
+    fields[VERDICT].string_value, fields["rule"].string_value = verdict, rule
     for name, text in (("reason", reason), ("acted", acted)):
         if text:
             fields[name].string_value = text

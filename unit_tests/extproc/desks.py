@@ -2,9 +2,9 @@
 
 from prometheus_client import CollectorRegistry
 
+from dataplane.external_protocol import PEER_NAME, PEER_NAMESPACE
 from extproc.admission import Admission, IdentitySource
 from extproc.desk import FrontDesk
-from extproc.identity import NAME, NAMESPACE
 from extproc.issuing import Issuer
 from extproc.metrics import ExtprocMetrics
 from extproc.providers.seam import Failure, ProviderAnswer, ProviderError
@@ -13,7 +13,7 @@ from policy.compile import compile_program
 from policy.program import Engine, Program
 from unit_tests.policy.profiles import model
 
-POD = {NAMESPACE: "default", NAME: "pod-0"}
+POD = {PEER_NAMESPACE: "default", PEER_NAME: "pod-0"}
 """Attributes of a request whose pod is known."""
 TOKEN = "eyJhY2Nlc3NUb2tlbiI6ICJzYW5kYm94LXByb29mIiwgInNhbmRib3hDbGllbnRJZCI6ICJjbGllbnQtMSJ9"
 """As a gateway gives it: accessToken `sandbox-proof`, sandboxClientId `client-1`."""

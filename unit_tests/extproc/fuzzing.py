@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 from google.protobuf.message import DecodeError
 
+from dataplane.external_protocol import PEER_NAME, PEER_NAMESPACE, SANDBOX_LABELS
 from extproc.edge.driver import Undecided, drive
 from extproc.edge.messages import FILTER, Unreadable
-from extproc.identity import LABELS, NAME, NAMESPACE, Peer
+from extproc.identity import Peer
 from policy.evaluate import escaped_slash_hosts, evaluate
 from policy.headers import HOP_BY_HOP
 from policy.normalise import normalise
@@ -157,7 +158,7 @@ def raw_of(message):
 def identity_of(message):
     """None where nobody can tell."""
     known = message.attributes[FILTER].fields if FILTER in message.attributes else {}
-    namespace, name, labels = (text_of(known[key]) if key in known else "" for key in (NAMESPACE, NAME, LABELS))
+    namespace, name, labels = (text_of(known[key]) if key in known else "" for key in (PEER_NAMESPACE, PEER_NAME, SANDBOX_LABELS))
     if not namespace or not name:
         return None
     if not labels:

@@ -6,10 +6,11 @@ import json
 import pytest
 from prometheus_client import CollectorRegistry
 
+from dataplane.external_protocol import PEER_NAME, PEER_NAMESPACE, SANDBOX_LABELS, SANDBOX_TOKEN, SOURCE_ADDRESS
 from extproc.admission import IdentitySource
 from extproc.edge.listening import Secured
 from extproc.events import Headers, Refuse
-from extproc.identity import LABELS, NAME, NAMESPACE, SOURCE, TOKEN, Peer, SandboxToken
+from extproc.identity import Peer, SandboxToken
 from extproc.run import own_domain
 from extproc.snapshot import Pod, Sources
 from extproc.stream import Machine
@@ -29,7 +30,7 @@ KNOWN = Sources(
     templates={("team", "coder"): (("app", "agent"),)},
     pods={"10.0.0.7": Pod(namespace="team", name="pod-7", labels=(("app", "agent"),)), "fd00::7": Pod(namespace="team", name="pod-6")},
 )
-COPIED = {NAMESPACE: "team", NAME: "pod-0"}
+COPIED = {PEER_NAMESPACE: "team", PEER_NAME: "pod-0"}
 TEMPLATE = Peer(spiffe_id="spiffe://cluster.local/ns/team/template/coder")
 OWN = Peer(metadata=base64.b64encode(json.dumps({"namespace": "own"}).encode()).decode())
 
@@ -56,8 +57,8 @@ def test_each_source_says_whose_it_is():
         ((A,), COPIED, Peer(), Identity(namespace="team"), "pod team/pod-0"),
         ((C,), {}, TEMPLATE, Identity(namespace="team", labels=labels), "template team/coder"),
         ((M,), {}, OWN, Identity(namespace="own"), ""),
-        ((ADDRESS,), {SOURCE: "10.0.0.7:99"}, Peer(), Identity(namespace="team", labels=labels), "pod team/pod-7"),
-        ((ADDRESS,), {SOURCE: "[fd00::7]:99"}, Peer(), Identity(namespace="team"), "pod team/pod-6"),
+        ((ADDRESS,), {SOURCE_ADDRESS: "10.0.0.7:99"}, Peer(), Identity(namespace="team", labels=labels), "pod team/pod-7"),
+        ((ADDRESS,), {SOURCE_ADDRESS: "[fd00::7]:99"}, Peer(), Identity(namespace="team"), "pod team/pod-6"),
     )
     for identity, attributes, peer, wanted, name in cases:
         _, machine = admitted(identity, attributes, peer)
@@ -67,9 +68,9 @@ def test_each_source_says_whose_it_is():
 
 def test_a_pod_known_by_its_address_asks_with_the_token_that_the_gateway_set():
     """A template's certificate holds none, and what is said beside it does not count."""
-    said = {SOURCE: "10.0.0.7:99", TOKEN: GIVEN}
+    said = {SOURCE_ADDRESS: "10.0.0.7:99", SANDBOX_TOKEN: GIVEN}
     assert admitted((ADDRESS,), said)[1].caller.token == SandboxToken(access_token="sandbox-proof", client_id="client-1")
-    assert admitted((ADDRESS,), {**said, TOKEN: "-"})[1].caller.token is None
+    assert admitted((ADDRESS,), {**said, SANDBOX_TOKEN: "-"})[1].caller.token is None
     assert admitted((C, ADDRESS), said, TEMPLATE)[1].caller.token is None
 
 
@@ -87,7 +88,7 @@ def test_a_source_that_is_not_named_counts_for_nothing():
         ((C,), COPIED, Peer()),
         ((A,), {}, TEMPLATE),
         ((A,), {}, OWN),
-        ((A,), {SOURCE: "10.0.0.7:9"}, Peer()),
+        ((A,), {SOURCE_ADDRESS: "10.0.0.7:9"}, Peer()),
     ):
         desk, answer = admitted(identity, attributes, peer)
         assert (answer.status, answer.reason) == (403, "IdentityUnknown")
@@ -97,11 +98,11 @@ def test_a_source_that_is_not_named_counts_for_nothing():
 @pytest.mark.parametrize(
     ("identity", "attributes", "peer", "reason"),
     [
-        ((A, C), {NAME: "pod-0"}, TEMPLATE, "missing_identity"),
-        ((A, C), {**COPIED, LABELS: "%"}, TEMPLATE, "label_decode_failure"),
+        ((A, C), {PEER_NAME: "pod-0"}, TEMPLATE, "missing_identity"),
+        ((A, C), {**COPIED, SANDBOX_LABELS: "%"}, TEMPLATE, "label_decode_failure"),
         ((C, A), COPIED, Peer(spiffe_id="spiffe://cluster.local/ns/team/template/gone"), "unknown_template"),
         ((C, A), COPIED, Peer(spiffe_id="spiffe://other/ns/team/template/coder"), "foreign_trust_domain"),
-        ((ADDRESS, A), {**COPIED, SOURCE: "10.0.0.8:1"}, Peer(), "unknown_address"),
+        ((ADDRESS, A), {**COPIED, SOURCE_ADDRESS: "10.0.0.8:1"}, Peer(), "unknown_address"),
         ((M, A), COPIED, Peer(metadata="%"), "missing_identity"),
     ],
 )
@@ -129,7 +130,7 @@ def test_without_a_word_of_the_operators_it_is_that_of_the_servers_own_certifica
 
 def test_a_refusal_says_what_was_refused_and_no_query():
     """The standard body; the pod is for the audit log, where it is known."""
-    _, answer = admitted((A,), {**COPIED, LABELS: "%"})
+    _, answer = admitted((A,), {**COPIED, SANDBOX_LABELS: "%"})
     said = json.loads(answer.body)
     assert (said["host"], said["path"], said["reason"], said["request_id"]) == ("h.test", "/a", "IdentityUnknown", "id-1")
     assert answer.pod == "team/pod-0"
@@ -154,7 +155,7 @@ def test_who_passes_with_labels_that_nobody_can_read_is_still_of_its_namespace()
             model(rule("some", block=block()), name="some", namespace="team", selector={"matchLabels": {"app": "agent"}}),
         )
     )
-    _, machine = admitted((A,), {**COPIED, LABELS: "%", TOKEN: GIVEN}, allow_unknown=True, sources=there)
+    _, machine = admitted((A,), {**COPIED, SANDBOX_LABELS: "%", SANDBOX_TOKEN: GIVEN}, allow_unknown=True, sources=there)
     assert machine.caller.identity == Identity(namespace="team")
     assert machine.caller.token == SandboxToken(access_token="sandbox-proof", client_id="client-1")
     assert [each.name for each in machine.view.selection.rules] == ["all"]

@@ -16,8 +16,8 @@ from google.protobuf import struct_pb2
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dataplane.external_protocol import PEER_NAME, PEER_NAMESPACE, SANDBOX_LABELS, SANDBOX_TOKEN, SOURCE_ADDRESS
 from extproc.edge.messages import FILTER
-from extproc.identity import LABELS, NAME, NAMESPACE, SOURCE, TOKEN
 from unit_tests.extproc.fuzzing import desk, run
 
 TIMES = int(os.environ.get("GROYNE_EXTPROC_FUZZ", "1"))
@@ -45,7 +45,17 @@ struct_values = st.recursive(
 labels = st.sampled_from(("tier=closed", "tier = closed", "app=a,tier=closed", "tier=open", "tier", "", "=", ",,", "tier=closed=x", "é"))
 encoded = labels.map(lambda text: base64.b64encode(text.encode()).decode()) | st.text(max_size=6)
 attribute_names = st.sampled_from(
-    (NAMESPACE, NAME, LABELS, TOKEN, SOURCE, "namespace", "x" + NAMESPACE, NAMESPACE + "x", "request.protocol")
+    (
+        PEER_NAMESPACE,
+        PEER_NAME,
+        SANDBOX_LABELS,
+        SANDBOX_TOKEN,
+        SOURCE_ADDRESS,
+        "namespace",
+        "x" + PEER_NAMESPACE,
+        PEER_NAMESPACE + "x",
+        "request.protocol",
+    )
 )
 
 
@@ -70,7 +80,7 @@ def header_lists(draw):
 
 @st.composite
 def attributes(draw):
-    found = {NAMESPACE: "default", NAME: "pod-0", LABELS: draw(st.just("") | encoded)}
+    found = {PEER_NAMESPACE: "default", PEER_NAME: "pod-0", SANDBOX_LABELS: draw(st.just("") | encoded)}
     for name in draw(st.lists(attribute_names, max_size=2)):
         found[name] = draw(struct_values)
     for name in draw(st.lists(attribute_names, max_size=1)):

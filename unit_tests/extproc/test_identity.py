@@ -5,27 +5,13 @@ import json
 
 import pytest
 
+from dataplane.external_protocol import PEER_NAME, PEER_NAMESPACE, SANDBOX_LABELS, SANDBOX_TOKEN, SOURCE_ADDRESS
 from extproc.edge.messages import FILTER, Reader, attributes_of
-from extproc.identity import (
-    LABELS,
-    LONGEST,
-    NAME,
-    NAMESPACE,
-    SOURCE,
-    TOKEN,
-    Caller,
-    SandboxToken,
-    Unknown,
-    from_attributes,
-    from_metadata,
-    host_of,
-    read_labels,
-    read_token,
-)
+from extproc.identity import LONGEST, Caller, SandboxToken, Unknown, from_attributes, from_metadata, host_of, read_labels, read_token
 from policy.program import Identity
 from unit_tests.extproc.envoy import pb
 
-POD = {NAMESPACE: "team", NAME: "pod-0"}
+POD = {PEER_NAMESPACE: "team", PEER_NAME: "pod-0"}
 
 
 def encoded(text):
@@ -39,7 +25,12 @@ def as_token(**fields):
 def test_a_pod_is_its_namespace_name_and_labels():
     """As the gateway's filter state says."""
     found = from_attributes(
-        {**POD, LABELS: encoded("b=2,a=1"), SOURCE: "10.0.0.7:4242", TOKEN: as_token(accessToken="t", sandboxClientId="c")}
+        {
+            **POD,
+            SANDBOX_LABELS: encoded("b=2,a=1"),
+            SOURCE_ADDRESS: "10.0.0.7:4242",
+            SANDBOX_TOKEN: as_token(accessToken="t", sandboxClientId="c"),
+        }
     )
     assert found == Caller(
         identity=Identity(namespace="team", labels=(("a", "1"), ("b", "2"))),
@@ -50,7 +41,7 @@ def test_a_pod_is_its_namespace_name_and_labels():
     assert found.name == "pod team/pod-0"
 
 
-@pytest.mark.parametrize("missing", [NAMESPACE, NAME])
+@pytest.mark.parametrize("missing", [PEER_NAMESPACE, PEER_NAME])
 @pytest.mark.parametrize("empty", [True, False])
 def test_half_an_identity_is_none(missing, empty):
     """Neither a debugging pod nor the namespace alone stands in for it."""
@@ -60,7 +51,7 @@ def test_half_an_identity_is_none(missing, empty):
 
 def test_without_an_attribute_of_a_pod_others_are_asked():
     """Labels alone name nobody."""
-    assert from_attributes({LABELS: encoded("a=1"), SOURCE: "10.0.0.7:1"}) is None
+    assert from_attributes({SANDBOX_LABELS: encoded("a=1"), SOURCE_ADDRESS: "10.0.0.7:1"}) is None
 
 
 @pytest.mark.parametrize(
@@ -76,7 +67,7 @@ def test_without_an_attribute_of_a_pod_others_are_asked():
 )
 def test_only_the_exact_name_of_an_attribute_counts(like):
     """Not what ends with it, holds it, or is wrapped around it."""
-    assert from_attributes({like: "team", NAME: "pod-0"}) == Unknown(reason="missing_identity")
+    assert from_attributes({like: "team", PEER_NAME: "pod-0"}) == Unknown(reason="missing_identity")
 
 
 @pytest.mark.parametrize("place", [FILTER + ".2", "my-ext_proc", "", FILTER.upper()])
@@ -95,9 +86,9 @@ def test_only_attributes_of_the_filter_count(place):
 def test_attributes_are_texts_or_structs_with_a_text(value, text):
     """Of any other kind nothing is known, and nothing fails."""
     message = pb.ProcessingRequest()
-    message.attributes[FILTER].update({NAMESPACE: value, NAME: "pod-0"})
+    message.attributes[FILTER].update({PEER_NAMESPACE: value, PEER_NAME: "pod-0"})
     message.request_headers.SetInParent()
-    assert Reader().read(message.SerializeToString()).attributes[NAMESPACE] == text
+    assert Reader().read(message.SerializeToString()).attributes[PEER_NAMESPACE] == text
 
 
 @pytest.mark.parametrize(
@@ -121,7 +112,7 @@ def test_labels_are_pairs_split_at_the_first_equals_sign(text, labels):
 def test_no_labels_are_no_labels():
     """Profiles that select everything hold."""
     assert from_attributes(POD).identity == Identity(namespace="team")
-    assert from_attributes({**POD, LABELS: ""}).identity == Identity(namespace="team")
+    assert from_attributes({**POD, SANDBOX_LABELS: ""}).identity == Identity(namespace="team")
 
 
 @pytest.mark.parametrize(
@@ -130,7 +121,7 @@ def test_no_labels_are_no_labels():
 )  # fmt: skip
 def test_labels_that_say_nothing_are_no_identity(text):
     """They are not taken for none: a selector that excludes by label would then hold."""
-    found = from_attributes({**POD, LABELS: text})
+    found = from_attributes({**POD, SANDBOX_LABELS: text})
     assert isinstance(found, Unknown)
     assert found.reason == "label_decode_failure"
     assert found.caller == Caller(identity=Identity(namespace="team"), pod="pod-0")
@@ -144,7 +135,7 @@ def test_labels_that_say_nothing_are_no_identity(text):
 def test_a_token_that_cannot_be_read_is_none(text):
     """Which is a failure of the rule that needs one, and of nothing else."""
     assert read_token(text) is None
-    assert isinstance(from_attributes({**POD, TOKEN: text}), Caller)
+    assert isinstance(from_attributes({**POD, SANDBOX_TOKEN: text}), Caller)
 
 
 def test_a_token_without_a_client_is_one():
@@ -154,7 +145,7 @@ def test_a_token_without_a_client_is_one():
 
 def test_a_token_shows_in_no_representation():
     """Whoever logs a caller logs no proof of who it is."""
-    shown = repr(from_attributes({**POD, TOKEN: as_token(accessToken="sandbox-proof", sandboxClientId="c")}))
+    shown = repr(from_attributes({**POD, SANDBOX_TOKEN: as_token(accessToken="sandbox-proof", sandboxClientId="c")}))
     assert "sandbox-proof" not in shown
 
 

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from dataplane.external_protocol import SANDBOX_LABELS
 from extproc.audit.log import entry_of
 from extproc.events import Headers, Mutate, Refuse
-from extproc.identity import LABELS, Peer
+from extproc.identity import Peer
 from extproc.providers.seam import Failure, ProviderAnswer, ProviderError
 from extproc.snapshot import SecretData
 from unit_tests.extproc.desks import POD, TOKEN, Desk, sources
@@ -16,7 +17,7 @@ from unit_tests.kube.virtual import run
 from unit_tests.policy.profiles import block, rule, token
 
 LINES = ((":method", "GET"), (":authority", "h.test"), (":path", "/models?a=b"), (":scheme", "https"), ("x-a", "1"))
-PROVED = {**POD, "filter_state['sandbox.token']": TOKEN, LABELS: "YXBwPWFnZW50"}
+PROVED = {**POD, "filter_state['sandbox.token']": TOKEN, SANDBOX_LABELS: "YXBwPWFnZW50"}
 
 
 def issued(name, provider, *, fail=None, header=None, parameters=None):

@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from extproc.edge.asgi import IDENTITY, LONGEST, PATH, TLS_1_3, Application, Gone, TooLong, messages
+from extproc.edge.asgi import IDENTITY, PATH, TLS_1_3, Application, Gone, TooLong, messages
 from extproc.edge.messages import Unreadable
+from extproc.edge.protocol import LONGEST
 from unit_tests.extproc.desks import POD, Desk, sources
 from unit_tests.extproc.envoy import Arriving, Envoy, Filter, pb
 from unit_tests.policy.profiles import headers, rule

@@ -5,8 +5,8 @@ import asyncio
 import grpc
 import pytest
 
-from extproc.edge.asgi import LONGEST
 from extproc.edge.listening import TRANSPORTS
+from extproc.edge.protocol import LONGEST
 from unit_tests.extproc.desks import Desk, sources
 from unit_tests.extproc.edge.streams import calling, headers, serving, until
 from unit_tests.policy.profiles import rule

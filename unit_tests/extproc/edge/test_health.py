@@ -7,7 +7,8 @@ from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from extproc.edge.grpcio_server import SERVICE, HealthServer
+from extproc.edge.grpcio_server import HealthServer
+from extproc.edge.protocol import SERVICE
 
 SERVING, NOT, UNKNOWN = (getattr(health_pb2.HealthCheckResponse, name) for name in ("SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"))
 

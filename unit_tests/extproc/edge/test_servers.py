@@ -10,10 +10,11 @@ import pytest
 from grpc import aio
 from prometheus_client import CollectorRegistry
 
+from dataplane.external_protocol import IDENTITY_HEADER
 from extproc.admission import IdentitySource
-from extproc.edge.asgi import LONGEST, PATH
-from extproc.edge.grpcio_server import IDENTITY
+from extproc.edge.asgi import PATH
 from extproc.edge.listening import TRANSPORTS, Place, Secured
+from extproc.edge.protocol import LONGEST
 from mtls.keeper import Keeper
 from mtls.metrics import TlsMetrics
 from mtls.spiffe import Peers
@@ -161,7 +162,7 @@ def test_what_ends_undecided_does_not_end_well(transport, tmp_path):
 
 def test_metadata_counts_only_where_it_is_trusted(transport, tmp_path):
     """On a socket of an Envoy of one's own."""
-    said = ((IDENTITY, "eyJuYW1lc3BhY2UiOiAiZGVmYXVsdCJ9"),)
+    said = ((IDENTITY_HEADER, "eyJuYW1lc3BhY2UiOiAiZGVmYXVsdCJ9"),)
 
     async def story():
         for trusted in (True, False):
