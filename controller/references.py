@@ -13,7 +13,8 @@ from crds.problem import Problem
 from crds.sandbox_template import SandboxTemplate
 from daemon.profile_book import Entry
 from daemon.secret_reader import Access, Found, NotReadableYet, SecretReader
-from dataplane.certificates import KeyPair, load_ca
+from dataplane.certificate_parts import KeyPair
+from dataplane.certificates import load_ca
 from kube.objects import Key
 from policy.program import ProfileRef, SecretKeyRef, Selection
 from policy.reasons import Reason

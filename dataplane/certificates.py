@@ -9,9 +9,7 @@ Whether a leaf is still good is asked of the leaf itself (`leaf_fits`), so that 
 knows no files, no Envoy, and none of the hosts' rules.
 """
 
-import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import ip_address
 from itertools import pairwise
@@ -24,11 +22,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from crds.problem import Problem
+from dataplane.certificate_parts import CLOCK_SKEW, Key, KeyPair, builder, certificate_text, key_pair, key_text, key_usage, own_certificate
 
 CA_LIFETIME = timedelta(days=3650)
 LEAF_LIFETIME = timedelta(days=397)
 RENEW_BEFORE = timedelta(days=30)
-CLOCK_SKEW = timedelta(minutes=5)
 MIN_RSA_BITS = 2048
 # Every handshake carries the whole list, and Java gives up on a certificate message above 32 KB: a hundred names of the longest kind fit.
 MAX_NAMES_PER_LEAF = 100
@@ -36,26 +34,16 @@ MAX_COMMON_NAME = 64
 MAX_DNS_NAME = 253
 
 ExtensionT = TypeVar("ExtensionT", bound=x509.ExtensionType)
-CaKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyPair:
-    """PEM texts. `cert_pem` starts with the pair's own certificate; the ones above it, if any, follow."""
-
-    cert_pem: str
-    key_pem: str = field(repr=False)
 
 
 def make_ca(*, now: datetime, name: str) -> KeyPair:
     """A new root for one template. `name` becomes its common name."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = _common_name(name[:MAX_COMMON_NAME])
-    builder = _builder(subject, subject, key.public_key(), now - CLOCK_SKEW, now + CA_LIFETIME)
-    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-    builder = builder.add_extension(_key_usage(sign_certificates=True), critical=True)
-    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    return _pair(builder.sign(key, hashes.SHA256()), key)
+    made = builder(subject, subject, key.public_key(), now - CLOCK_SKEW, now + CA_LIFETIME)
+    made = made.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    made = made.add_extension(key_usage(sign_certificates=True), critical=True)
+    return key_pair(made.sign(key, hashes.SHA256()), key)
 
 
 def load_ca(cert_pem: str, key_pem: str, *, now: datetime) -> KeyPair | Problem:
@@ -70,12 +58,12 @@ def load_ca(cert_pem: str, key_pem: str, *, now: datetime) -> KeyPair | Problem:
     mistake = _ca_mistake(chain, key, now)
     if mistake:
         return _bad_ca(mistake)
-    return KeyPair(cert_pem="".join(map(_cert_text, chain)), key_pem=_key_text(key))
+    return KeyPair(cert_pem="".join(map(certificate_text, chain)), key_pem=key_text(key))
 
 
 def ca_warnings(ca: KeyPair) -> tuple[Problem, ...]:
     """What strict clients (Python 3.13 and later) miss in a user's own CA; other clients accept it."""
-    cert = _own(ca)
+    cert = own_certificate(ca)
     missing = []
     if _extension(cert, x509.KeyUsage) is None:
         missing.append("keyUsage")
@@ -91,7 +79,7 @@ def ca_warnings(ca: KeyPair) -> tuple[Problem, ...]:
 
 def needs_renewal(pair: KeyPair, now: datetime, before: timedelta = RENEW_BEFORE) -> bool:
     """Whether the certificate ends within `before`, or is not valid now."""
-    cert = _own(pair)
+    cert = own_certificate(pair)
     return not cert.not_valid_before_utc <= now < cert.not_valid_after_utc - before
 
 
@@ -121,28 +109,27 @@ def chunk_names(names: Iterable[str], size: int = MAX_NAMES_PER_LEAF) -> tuple[t
 def make_leaf(ca: KeyPair, names: Sequence[str], *, now: datetime) -> KeyPair:
     """A server certificate for `names`, each `nameable`, at most `MAX_NAMES_PER_LEAF`."""
     wanted = _alternative_names(names)
-    issuer, issuer_key = _own(ca), _own_key(ca)
+    issuer, issuer_key = own_certificate(ca), _own_key(ca)
     key = ec.generate_private_key(ec.SECP256R1())
     subject = _leaf_subject(names)
     begin = max(now - CLOCK_SKEW, issuer.not_valid_before_utc)
     # Both ends count, so 397 days to the second would be a second too many.
     end = min(begin + LEAF_LIFETIME - timedelta(seconds=1), issuer.not_valid_after_utc)
-    builder = _builder(subject, issuer.subject, key.public_key(), begin, end)
+    made = builder(subject, issuer.subject, key.public_key(), begin, end)
     # A certificate without subject must be told apart by its alternative names: then they are critical.
-    builder = builder.add_extension(wanted, critical=not list(subject))
-    builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-    builder = builder.add_extension(_key_usage(sign_certificates=False), critical=True)
-    builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    builder = builder.add_extension(_authority(issuer), critical=False)
-    signed = _pair(builder.sign(issuer_key, hashes.SHA256()), key)
+    made = made.add_extension(wanted, critical=not list(subject))
+    made = made.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+    made = made.add_extension(key_usage(sign_certificates=False), critical=True)
+    made = made.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+    made = made.add_extension(_authority(issuer), critical=False)
+    signed = key_pair(made.sign(issuer_key, hashes.SHA256()), key)
     return KeyPair(cert_pem=signed.cert_pem + _intermediates(ca), key_pem=signed.key_pem)
 
 
 def leaf_fits(leaf: KeyPair, ca: KeyPair, names: Sequence[str], now: datetime) -> bool:
     """Whether this leaf, made earlier, still serves exactly `names` under `ca` and has time left."""
     try:
-        cert, key, issuer = _own(leaf), _own_key(leaf), _own(ca)
+        cert, key, issuer = own_certificate(leaf), _own_key(leaf), own_certificate(ca)
         cert.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
@@ -153,18 +140,14 @@ def leaf_fits(leaf: KeyPair, ca: KeyPair, names: Sequence[str], now: datetime) -
     return not needs_renewal(leaf, now, margin)
 
 
-def _own(pair: KeyPair) -> x509.Certificate:
-    return x509.load_pem_x509_certificate(pair.cert_pem.encode())
-
-
-def _own_key(pair: KeyPair) -> CaKey:
+def _own_key(pair: KeyPair) -> Key:
     key = serialization.load_pem_private_key(pair.key_pem.encode(), password=None)
-    if not isinstance(key, CaKey):
+    if not isinstance(key, Key):
         raise TypeError("neither EC nor RSA")
     return key
 
 
-def _load_key(key_pem: str) -> CaKey | Problem:
+def _load_key(key_pem: str) -> Key | Problem:
     # Parsers' messages can quote what they read: none of them is passed on.
     try:
         key = serialization.load_pem_private_key(key_pem.encode(), password=None)
@@ -174,12 +157,12 @@ def _load_key(key_pem: str) -> CaKey | Problem:
         return _bad_ca("the private key is not a PEM key that can be read; give it as PKCS#8 PEM")
     if isinstance(key, rsa.RSAPrivateKey) and key.key_size < MIN_RSA_BITS:
         return _bad_ca(f"the RSA key has {key.key_size} bits; clients refuse fewer than {MIN_RSA_BITS}")
-    if not isinstance(key, CaKey):
+    if not isinstance(key, Key):
         return _bad_ca("the private key is neither EC nor RSA; make the CA with one of these")
     return key
 
 
-def _ca_mistake(chain: list[x509.Certificate], key: CaKey, now: datetime) -> str | None:
+def _ca_mistake(chain: list[x509.Certificate], key: Key, now: datetime) -> str | None:
     cert = chain[0]
     if cert.public_key() != key.public_key():
         return "the private key does not belong to the (first) certificate; give the pair that was made together"
@@ -223,7 +206,7 @@ def _bad_ca(message: str) -> Problem:
 def _intermediates(ca: KeyPair) -> str:
     """The CA's certificates that a client does not have as roots."""
     chain = x509.load_pem_x509_certificates(ca.cert_pem.encode())
-    return "".join(_cert_text(cert) for cert in chain if cert.issuer != cert.subject)
+    return "".join(certificate_text(cert) for cert in chain if cert.issuer != cert.subject)
 
 
 def _extension(cert: x509.Certificate, kind: type[ExtensionT]) -> ExtensionT | None:
@@ -270,38 +253,3 @@ def _leaf_subject(names: Iterable[str]) -> x509.Name:
 
 def _common_name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, begin: datetime, end: datetime
-) -> x509.CertificateBuilder:
-    builder = x509.CertificateBuilder(subject_name=subject, issuer_name=issuer, public_key=key)
-    builder = builder.serial_number(secrets.randbits(128) or 1)
-    return builder.not_valid_before(begin.replace(microsecond=0)).not_valid_after(end.replace(microsecond=0))
-
-
-def _key_usage(*, sign_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not sign_certificates,
-        key_cert_sign=sign_certificates,
-        crl_sign=sign_certificates,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _pair(cert: x509.Certificate, key: CaKey) -> KeyPair:
-    return KeyPair(cert_pem=_cert_text(cert), key_pem=_key_text(key))
-
-
-def _cert_text(cert: x509.Certificate) -> str:
-    return cert.public_bytes(serialization.Encoding.PEM).decode()
-
-
-def _key_text(key: CaKey) -> str:
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return pem.decode()

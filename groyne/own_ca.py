@@ -10,7 +10,8 @@ from datetime import datetime
 from crds import Problem
 from crds.annotations import CA_SECRET, read
 from crds.paths import render
-from dataplane.certificates import KeyPair, ca_warnings, load_ca
+from dataplane.certificate_parts import KeyPair
+from dataplane.certificates import ca_warnings, load_ca
 from groyne.credentials import Values
 from groyne.trust import Trust
 from groyne.workspace import Workspace

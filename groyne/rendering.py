@@ -14,7 +14,8 @@ from controller.compile.template import Cluster, TemplateOutput, compile_templat
 from crds import annotations
 from crds.problem import Problem
 from crds.sandbox_template import SandboxTemplate
-from dataplane.certificates import KeyPair, load_ca
+from dataplane.certificate_parts import KeyPair
+from dataplane.certificates import load_ca
 from policy.program import Program, SecretKeyRef
 from policy.references import withhold
 from policy.template_hashes import collisions

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from dataplane.certificates import KeyPair, chunk_names, leaf_fits, make_ca, make_leaf
+from dataplane.certificate_parts import KeyPair
+from dataplane.certificates import chunk_names, leaf_fits, make_ca, make_leaf
 from dataplane.compile import Pair
 from dataplane.truststore import bundle, java_truststore, parsable
 from groyne.output import because

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from crds.problem import Problem
-from dataplane.certificates import RENEW_BEFORE, KeyPair, chunk_names, leaf_fits, load_ca, make_ca, make_leaf, needs_renewal
+from dataplane.certificate_parts import KeyPair
+from dataplane.certificates import RENEW_BEFORE, chunk_names, leaf_fits, load_ca, make_ca, make_leaf, needs_renewal
 from dataplane.compile import Pair
 from dataplane.external import CLIENT_CERTIFICATE
 from dataplane.truststore import bundle

@@ -18,7 +18,7 @@ from controller.compile.workload_secrets import Issuing, client_files, template_
 from crds import annotations
 from crds.problem import Problem
 from crds.sandbox_template import SandboxTemplate
-from dataplane.certificates import KeyPair
+from dataplane.certificate_parts import KeyPair
 from dataplane.compile import Plan, make_plan
 from dataplane.sidecar import SidecarOptions, asks, compile_sidecar
 from policy.domains import DomainPattern, parse_domain

@@ -15,7 +15,8 @@ from datetime import datetime, timedelta
 
 from controller.compile.material import pair_files, text_pair
 from controller.compile.workload_certificates import begins, is_authority, make_authority, usable_authority
-from dataplane.certificates import KeyPair, ends_at
+from dataplane.certificate_parts import KeyPair
+from dataplane.certificates import ends_at
 
 SIGNING, NEXT, BEFORE = "ca", "ca-next", "ca-before"
 SUCCESSOR_BEFORE = timedelta(days=60)

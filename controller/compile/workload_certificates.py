@@ -5,7 +5,6 @@ In: ids, an authority's pair, the time. Out: `KeyPair`s that `mtls` takes and `o
 whether it still serves, and when it is due. Which authority signs, and which are trusted, is said by `workload_authorities`.
 """
 
-import secrets
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
@@ -15,13 +14,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from dataplane.certificates import KeyPair
+from dataplane.certificate_parts import CLOCK_SKEW, KeyPair, builder, key_pair, key_usage, own_certificate
 from mtls.identity import USAGES, IdentityError, Purpose, check_leaf, spiffe_id
 
 AUTHORITY_LIFETIME = timedelta(days=365)
 LIFETIME = timedelta(days=30)
 """Of what is not an authority. Renewed when two thirds of it have passed: ten days are left for whatever keeps the controller from it."""
-CLOCK_SKEW = timedelta(minutes=5)
 
 UNUSABLE = (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, x509.DuplicateExtension, IdentityError)
 
@@ -30,31 +28,31 @@ def make_authority(trust_domain: str, *, now: datetime) -> KeyPair:
     """A new root. By SPIFFE's rules its own URI is the trust domain's."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Groyne workload CA")])
-    builder = _builder(subject, subject, key, key, now, now + AUTHORITY_LIFETIME)
-    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-    builder = builder.add_extension(_usage(signs=True), critical=True)
+    made = _builder(subject, subject, key, key, now, now + AUTHORITY_LIFETIME)
+    made = made.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    made = made.add_extension(key_usage(sign_certificates=True), critical=True)
     names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(f"spiffe://{trust_domain}")])
-    return _pair(builder.add_extension(names, critical=False).sign(key, hashes.SHA256()), key)
+    return key_pair(made.add_extension(names, critical=False).sign(key, hashes.SHA256()), key)
 
 
 def make_workload(authority: KeyPair, identity: str, purpose: Purpose, *, dns: Sequence[str] = (), now: datetime) -> KeyPair:
     """`identity` is its one URI. `dns` are for clients that look at names; ours do not. It never outlives the authority."""
-    issuer, signer = _certificate(authority), _key(authority)
+    issuer, signer = own_certificate(authority), _key(authority)
     key = ec.generate_private_key(ec.SECP256R1())
     end = min(now + LIFETIME, issuer.not_valid_after_utc)
-    builder = _builder(x509.Name([]), issuer.subject, key, signer, now, end)
-    builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-    builder = builder.add_extension(_usage(signs=False), critical=True)
-    builder = builder.add_extension(x509.ExtendedKeyUsage([USAGES[purpose]]), critical=False)
+    made = _builder(x509.Name([]), issuer.subject, key, signer, now, end)
+    made = made.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+    made = made.add_extension(key_usage(sign_certificates=False), critical=True)
+    made = made.add_extension(x509.ExtendedKeyUsage([USAGES[purpose]]), critical=False)
     # Critical, because there is no other name.
-    builder = builder.add_extension(_names(identity, dns), critical=True)
-    return _pair(builder.sign(signer, hashes.SHA256()), key)
+    made = made.add_extension(_names(identity, dns), critical=True)
+    return key_pair(made.sign(signer, hashes.SHA256()), key)
 
 
 def serves(pair: KeyPair, authorities: Iterable[str], identity: str, purpose: Purpose, *, dns: Sequence[str] = (), now: datetime) -> bool:
     """Whether this one, made earlier, is just what would be made, is signed by one of these, and is not due."""
     try:
-        certificate, key = _certificate(pair), _key(pair)
+        certificate, key = own_certificate(pair), _key(pair)
         check_leaf(certificate, purpose)
         same = str(spiffe_id(certificate)) == identity and _own_names(certificate) == _names(identity, dns)
     except UNUSABLE:
@@ -85,7 +83,7 @@ def is_authority(certificate_pem: str) -> bool:
 def usable_authority(pair: KeyPair, trust_domain: str) -> bool:
     """One of this trust domain, whose key is its own."""
     try:
-        certificate, key = _certificate(pair), _key(pair)
+        certificate, key = own_certificate(pair), _key(pair)
         uris = _own_names(certificate).get_values_for_type(x509.UniformResourceIdentifier)
     except (*UNUSABLE, x509.ExtensionNotFound):
         return False
@@ -98,10 +96,6 @@ def _signed_by(certificate: x509.Certificate, authority_pem: str) -> bool:
     except UNUSABLE:
         return False
     return True
-
-
-def _certificate(pair: KeyPair) -> x509.Certificate:
-    return x509.load_pem_x509_certificate(pair.cert_pem.encode())
 
 
 def _key(pair: KeyPair) -> ec.EllipticCurvePrivateKey:
@@ -127,27 +121,5 @@ def _builder(
     now: datetime,
     end: datetime,
 ) -> x509.CertificateBuilder:
-    builder = x509.CertificateBuilder(subject_name=subject, issuer_name=issuer, public_key=key.public_key())
-    builder = builder.serial_number(secrets.randbits(128) or 1)
-    builder = builder.not_valid_before((now - CLOCK_SKEW).replace(microsecond=0)).not_valid_after(end.replace(microsecond=0))
-    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    return builder.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
-
-
-def _usage(*, signs: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not signs,
-        key_cert_sign=signs,
-        crl_sign=signs,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _pair(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> KeyPair:
-    key_pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return KeyPair(cert_pem=certificate.public_bytes(serialization.Encoding.PEM).decode(), key_pem=key_pem.decode())
+    made = builder(subject, issuer, key.public_key(), now - CLOCK_SKEW, end)
+    return made.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)

@@ -17,7 +17,7 @@ from controller.compile.redacted import Redacted
 from controller.compile.secret import CONTENT_HASH, UnifiedSecret, content_hash
 from controller.compile.workload_authorities import Authorities
 from controller.compile.workload_certificates import due, make_workload, serves
-from dataplane.certificates import KeyPair
+from dataplane.certificate_parts import KeyPair
 from dataplane.external import CLIENT_CERTIFICATE
 from mtls.identity import Purpose
 

@@ -22,7 +22,7 @@ import pytest
 
 from controller.compile.workload_certificates import make_workload
 from controller.compile.workload_secrets import AUTHORITY, CLIENT, SERVER, template_id
-from dataplane.certificates import KeyPair
+from dataplane.certificate_parts import KeyPair
 from dataplane.clusters import ROOTS_FILE
 from dataplane.sidecar import ADMIN_SOCKET, DIRECTORY, STDOUT
 from e2e.cluster import ControlPlane

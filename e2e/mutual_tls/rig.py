@@ -21,7 +21,7 @@ import httpx
 from controller.compile.workload_authorities import Authorities, authorities
 from controller.compile.workload_certificates import make_workload
 from controller.compile.workload_secrets import ext_proc_id, template_id
-from dataplane.certificates import KeyPair
+from dataplane.certificate_parts import KeyPair
 from dataplane.clusters import ROOTS_FILE
 from dataplane.compile import Options, compile_envoy, make_plan
 from dataplane.external import ClientTls, External

@@ -8,7 +8,8 @@ from cryptography.hazmat.primitives import serialization
 
 from daemon.certificate_files import CertificateFiles
 from daemon.settings import MistakeError
-from dataplane.certificates import KeyPair, make_ca, make_leaf
+from dataplane.certificate_parts import KeyPair
+from dataplane.certificates import make_ca, make_leaf
 
 # Verifiers compare with the machine's clock: what they see is made around it.
 NOW = datetime.now(UTC)  # noqa: TID251

@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from crds.problem import Problem
+from dataplane.certificate_parts import KeyPair
 from dataplane.certificates import (
     MAX_NAMES_PER_LEAF,
-    KeyPair,
     ca_warnings,
     chunk_names,
     leaf_fits,

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.compile.material import Before, Material, material, read_before
-from dataplane.certificates import CA_LIFETIME, KeyPair, make_ca
+from dataplane.certificate_parts import KeyPair
+from dataplane.certificates import CA_LIFETIME, make_ca
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NAMES = ("a.test", "*.b.test")

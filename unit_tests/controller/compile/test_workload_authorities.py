@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from controller.compile.workload_authorities import SUCCESSOR_BEFORE, Authorities, authorities
 from controller.compile.workload_certificates import AUTHORITY_LIFETIME, begins, make_authority, make_workload, serves
-from dataplane.certificates import KeyPair, ends_at
+from dataplane.certificate_parts import KeyPair
+from dataplane.certificates import ends_at
 from mtls.identity import Purpose
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

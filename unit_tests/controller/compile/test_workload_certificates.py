@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.compile.workload_certificates import AUTHORITY_LIFETIME, LIFETIME, due, make_authority, make_workload, serves
-from dataplane.certificates import KeyPair, ends_at, make_leaf
+from dataplane.certificate_parts import KeyPair
+from dataplane.certificates import ends_at, make_leaf
 from mtls.identity import IdentityError, Purpose, Refusal, parse_peer, verify
 from mtls.spiffe import Peers
 
