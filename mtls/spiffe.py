@@ -13,7 +13,6 @@ The trust domain is never open, nothing is open inside a segment, and no pattern
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
@@ -113,9 +112,3 @@ class Peers:
 
     def __str__(self) -> str:
         return ", ".join(map(str, self.patterns))
-
-
-def parse_patterns(text: str | Iterable[str]) -> Peers:
-    """As a setting has them: separated by commas, or a list."""
-    texts = text.split(",") if isinstance(text, str) else text
-    return Peers.of(*(each for each in texts if each.strip()))

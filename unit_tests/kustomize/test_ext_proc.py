@@ -14,7 +14,7 @@ from controller.settings import Settings as ControllerSettings
 from daemon.settings import variable
 from extproc.settings import Settings
 from mtls.identity import Purpose
-from mtls.spiffe import Pattern, SpiffeId, parse_patterns
+from mtls.spiffe import Pattern, Peers, SpiffeId
 from unit_tests.kustomize.rendered import REPOSITORY, ROOT, Json, Objects, composed, overlay, render, rules
 
 NAME = "groyne-ext-proc"
@@ -108,7 +108,7 @@ def test_the_controller_knows_where_it_is_and_signs_for_it(whole):
         SERVER_AUTHORITIES,
     }
     client = SpiffeId.parse(template_id(told.trust_domain, "team-a", "agent"))
-    assert parse_patterns(settings(whole).tls_clients).allow(client)
+    assert Peers.of(*settings(whole).tls_clients).allow(client)
 
 
 def test_the_controller_may_touch_two_secrets_of_its_own_namespace(whole):
@@ -135,8 +135,8 @@ def test_where_others_sign_the_controller_reads_files_and_has_no_right_to_the_se
 def test_a_sidecar_is_known_by_its_certificate_alone_and_any_templates_may_ask(whole):
     found = settings(whole)
     assert [str(each) for each in found.identity] == ["certificate"]
-    assert parse_patterns(found.tls_clients).allow(SpiffeId.parse("spiffe://cluster.local/ns/team-a/template/agent"))
-    assert not parse_patterns(found.tls_clients).allow(SpiffeId.parse("spiffe://cluster.local/ns/team-a/sa/agent"))
+    assert Peers.of(*found.tls_clients).allow(SpiffeId.parse("spiffe://cluster.local/ns/team-a/template/agent"))
+    assert not Peers.of(*found.tls_clients).allow(SpiffeId.parse("spiffe://cluster.local/ns/team-a/sa/agent"))
 
 
 @pytest.mark.parametrize("components", [EXT_PROC, CERT_MANAGER, (*EXT_PROC, "components/spiffe-helper"), ONE], ids=lambda each: each[-1])
@@ -243,7 +243,7 @@ def test_a_gateway_adds_pods_and_its_own_id_and_a_certificate_still_counts_first
     found = settings(objects)
     assert PODS in bound(objects, "RoleBinding" if components is ONE else "ClusterRoleBinding")
     assert [str(each) for each in found.identity] == ["certificate", "attributes", "address"]
-    assert parse_patterns(found.tls_clients).allow(SpiffeId.parse("spiffe://cluster.local/ns/groyne-system/sa/egress-gateway"))
+    assert Peers.of(*found.tls_clients).allow(SpiffeId.parse("spiffe://cluster.local/ns/groyne-system/sa/egress-gateway"))
 
 
 def test_who_lets_addresses_count_is_told_what_the_gateway_must_not_believe():
