@@ -87,7 +87,10 @@ bench-controller: $(STAMP) ## Templates, Secrets and edits a second, on a real A
 nightly: test ## Everything, then many more generated policies and controllers' lives, then the benchmark
 	GROYNE_LAW_EXAMPLES=400 $(PYTEST) --timeout 3600 unit_tests/controller/test_law.py
 	$(PY) -m e2e.differential --programs 3000 --seed "$$(date +%j)"
+	$(MAKE) chaos SEEDS=1000
+	E2E_OUTAGE_SECONDS=180 $(PYTEST) --timeout 900 e2e/kubernetes/test_ext_proc_certificates.py
 	$(MAKE) bench
+	$(PY) -m e2e.bench.many
 	$(PY) -m e2e.bench.controller --full
 
 .PHONY: clients

@@ -7,10 +7,12 @@ files of the template's Secret behind real redirect rules. What a kubelet does w
 import asyncio
 import base64
 import json
+import os
 import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -39,6 +41,8 @@ TEAM, HOST = "certified", "keyed.test"
 TOKEN = {"credentialRef": {"secret": {"name": "key"}}, "apiKey": {"valueTemplate": "Bearer {{ .Token }}"}}
 UNSHARE = ("unshare", "--user", "--map-root-user", "--net", "--mount", "--kill-child")
 LONG = 90.0
+OUTAGE = float(os.environ.get("E2E_OUTAGE_SECONDS", "15"))
+"""Of the API server; minutes in nightly runs."""
 ENDED, ANNOUNCED, BEFORE_THE_CHANGE = 345, 39, 10
 """Days ago: an authority was made that ends in twenty days; its successor was; and a third before the successor signs."""
 
@@ -292,3 +296,20 @@ def test_the_controller_writes_none_of_the_two_elsewhere(breakable: ControlPlane
         text = json.dumps({**body, "data": {"x": base64.b64encode(b"x").decode()}})
         said = breakable.kubectl("create", "-f", "-", "-n", namespace, user, input=text, check=False)
         assert "groyne-controller writes" in said
+
+
+def test_decisions_go_on_while_the_api_server_is_away_and_then_edits_are_obeyed(breakable: ControlPlane, team: Team, sidecar: Sidecar):
+    """What was last known holds: the credential arrives with every request, for as long as it takes."""
+    known = sidecar.ask()["body"]["authorization"]
+    sidecar.order(do="load", host=HOST)
+    breakable.stop("apiserver", grace=0)
+    away = time.monotonic() + OUTAGE
+    answers = set()
+    while time.monotonic() < away:
+        found = sidecar.ask()
+        answers.add((found["status"], found["body"]["authorization"]))
+    breakable.start("apiserver")
+    team.apply(team.secret("key", apiKey="after-the-outage"))
+    until(lambda: sidecar.ask()["body"]["authorization"] == "Bearer after-the-outage", "the edit is obeyed", LONG)
+    assert answers == {(200, known)}
+    assert set(sidecar.order(do="loaded")) == {"200"}
