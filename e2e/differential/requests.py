@@ -19,6 +19,8 @@ from policy.request import RawRequest
 from policy.strings import MatchKind, StringMatch
 
 DEFAULT_PORT = {"http": 80, "https": 443}
+BESIDE = 0.06
+"""How often a wildcard is met by the name below which it stands, and which it does not cover."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -136,9 +138,10 @@ def host_of(random: Random, pattern: DomainPattern) -> str:
     if pattern.is_any:
         return random.choice((*words.NAMES, *words.ADDRESSES))
     if pattern.is_wildcard:
+        if random.random() < BESIDE:
+            return pattern.text[2:]
         known = [name for name in words.NAMES if pattern.matches(name)]
-        # The last is the name below which it stands, and which it does not cover.
-        return random.choice([*known, "w" + pattern.text[1:], "a.b" + pattern.text[1:], pattern.text[2:]])
+        return random.choice([*known, "w" + pattern.text[1:], "a.b" + pattern.text[1:]])
     return pattern.text
 
 
