@@ -19,7 +19,8 @@ NO_OBJECTS_OF_OTHERS = {"events", "leases", "securityprofiles/status", "globalse
 
 def condition(objects: Objects) -> str:
     """The one by which all policies know the controller."""
-    (found,) = {each["expression"] for policy in objects.of("ValidatingAdmissionPolicy") for each in policy["spec"]["matchConditions"]}
+    conditions = [each for policy in objects.of("ValidatingAdmissionPolicy") for each in policy["spec"]["matchConditions"]]
+    (found,) = {each["expression"] for each in conditions if each["name"] == "controller"}
     return str(found)
 
 
@@ -53,6 +54,19 @@ def test_whatever_the_controller_may_write_of_others_has_a_policy(name):
         for rule in policy["spec"]["matchConstraints"]["resourceRules"]:
             whole = all(resource.endswith("/*") for resource in rule["resources"])
             assert set(rule["operations"]) == ({"*"} if whole else {"CREATE", "UPDATE", "DELETE"})
+
+
+def test_a_secret_is_passed_over_only_where_no_validation_would_refuse_it():
+    spec = overlay("default").one("ValidatingAdmissionPolicy", "groyne-controller-secrets")["spec"]
+    variables = {each["name"]: each["expression"] for each in spec["variables"]}
+
+    def written_out(expression: str) -> str:
+        while "variables." in expression:
+            expression = re.sub(r"variables\.(\w+)", lambda found: f"({variables[found[1]]})", expression)
+        return f"({expression})"
+
+    _, refused = spec["matchConditions"]
+    assert refused["expression"] == "!(" + " && ".join(written_out(each["expression"]) for each in spec["validations"]) + ")"
 
 
 def test_no_way_around_the_pods_policy_leads_over_a_subresource():
