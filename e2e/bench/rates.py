@@ -77,11 +77,12 @@ async def sample(wrk: str, proxy: Proxy, world: World, seconds: int) -> Sample:
 
 
 def actions_of_last(log: Path) -> int:
-    """How many changes the last request in the access log has met; between stand lines about connections, and at the end requests
-    that wrk left unanswered."""
+    """How many changes the last request in the access log has met; between stand lines about connections and tunnels, and at the end
+    requests that wrk left unanswered."""
     with log.open("rb") as lines:
         lines.seek(max(0, log.stat().st_size - 64_000))
-        last = json.loads([line for line in lines.read().splitlines()[1:-1] if b'"acted"' in line and b'"status":200' in line][-1])
+        requests = [line for line in lines.read().splitlines()[1:-1] if b'"acted"' in line and b'"method":"CONNECT"' not in line]
+    last = json.loads([line for line in requests if b'"status":200' in line][-1])
     decided = (last.get("decided") or {}).get("acted", "")
     return len(json.loads(last["acted"] or "{}")) + len(decided.splitlines())
 
