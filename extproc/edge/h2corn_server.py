@@ -137,6 +137,7 @@ class H2cornServer:
         return Config(
             bind=tuple(places),
             lifespan="off",
+            runtime_threads=1,  # Python is what takes time: a second one only wants the processor that Python is on
             grpc=True,
             http1=False,
             access_log=False,
