@@ -10,10 +10,8 @@ import math
 import re
 import sys
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Literal
-
-from cel_expr_python import cel
 
 from crds.problem import Problem
 from policy.cel_tokens import bad_pattern, read
@@ -69,10 +67,10 @@ def _judged(source: str, program: Any, variables: Kind, result: str, inputs: fro
         complaint = bad_pattern(pattern) if isinstance(pattern, str) else "a pattern is text, not bytes"
         if complaint:
             return Problem(reason=Reason.INVALID_REGEX.value, message=complaint)
-    found = program.return_type()
-    if result == "bool" and found != cel.Type.BOOL:
+    found, types = program.return_type(), _library().Type
+    if result == "bool" and found != types.BOOL:
         return _problem(f"a condition is true or false, and this is {_kind_word(found)}: compare it with something")
-    if result == "json" and found in (cel.Type.BYTES, cel.Type.TIMESTAMP, cel.Type.DURATION, cel.Type.TYPE):
+    if result == "json" and found in (types.BYTES, types.TIMESTAMP, types.DURATION, types.TYPE):
         return _problem(f"JSON has no {_kind_word(found)}: write `string(…)` around it")
     return None
 
@@ -103,6 +101,14 @@ class _RefusedError(Exception):
     """The library's complaint in our words."""
 
 
+@cache
+def _library() -> Any:
+    """Four megabytes, for processes that have an expression."""
+    from cel_expr_python import cel  # noqa: PLC0415
+
+    return cel
+
+
 @lru_cache(maxsize=8)
 def _environment(variables: Kind) -> Any:
     types: dict[str, Any] = {}
@@ -111,16 +117,17 @@ def _environment(variables: Kind) -> Any:
         if kind.name == "struct" and name != "response":
             # A field of a map is of any type; by its own name it has one, and a comparison with another is found.
             types.update({f"{name}.{member}": _type(each) for _, member, each in kind.fields})
-    return cel.NewEnv(variables=types)
+    return _library().NewEnv(variables=types)
 
 
 def _type(kind: Kind) -> Any:
+    types = _library().Type
     if kind in (STRING, INT):
-        return cel.Type.STRING if kind == STRING else cel.Type.INT
+        return types.STRING if kind == STRING else types.INT
     if kind.items:
-        return cel.Type.Map(cel.Type.STRING, _type(kind.items))
+        return types.Map(types.STRING, _type(kind.items))
     each = {field for _, _, field in kind.fields}
-    return cel.Type.Map(cel.Type.STRING, _type(each.pop()) if len(each) == 1 else cel.Type.DYN)
+    return types.Map(types.STRING, _type(each.pop()) if len(each) == 1 else types.DYN)
 
 
 @lru_cache(maxsize=65536)
@@ -171,17 +178,17 @@ class _Result:
         self._left = LARGEST_RESULT
 
     def plain(self, value: Any, depth: int) -> Json:
-        kind = value.type()
-        if kind in (cel.Type.ERROR, cel.Type.UNKNOWN):
+        kind, types = value.type(), _library().Type
+        if kind in (types.ERROR, types.UNKNOWN):
             raise CelFailure(_word(str(value.value())))
         self._spend(16)
         if depth == 0:
             raise CelFailure("limit")
-        if kind == cel.Type.NULL:
+        if kind == types.NULL:
             return None
-        if kind == cel.Type.LIST:
+        if kind == types.LIST:
             return [self.plain(each, depth - 1) for each in value.value()]
-        if kind == cel.Type.MAP:
+        if kind == types.MAP:
             found = {_key(key): each for key, each in value.value().items()}
             self._spend(sum(map(len, found)))
             return {key: self.plain(found[key], depth - 1) for key in sorted(found)}

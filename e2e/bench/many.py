@@ -34,6 +34,7 @@ LONGEST_WAIT = 0.050
 PROFILES = "/apis/agents.kruise.io/v1alpha1/securityprofiles"
 SPACES = 100
 PATIENCE = 300.0
+STILL = 4.0
 
 
 def profile(number: int, generation: int = 1) -> dict[str, Any]:
@@ -151,10 +152,19 @@ def started(output: Path, *command: str) -> Iterator[subprocess.Popen[bytes]]:
             running.terminate()
 
 
-def memory(running: subprocess.Popen[bytes]) -> float:
+def memory(running: subprocess.Popen[bytes], line: str = "VmRSS") -> float:
     """Resident, in MB."""
     text = Path(f"/proc/{running.pid}/status").read_text()
-    return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("VmRSS")) / 1024
+    return next(int(each.split()[1]) for each in text.splitlines() if each.startswith(line)) / 1024
+
+
+async def still(count: Callable[[], int]) -> None:
+    """Until it has not grown for a while."""
+    seen, since = count(), time.monotonic()
+    while time.monotonic() - since < STILL:
+        await asyncio.sleep(0.1)
+        if count() != seen:
+            seen, since = count(), time.monotonic()
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -187,8 +197,9 @@ async def measure(profiles: int, place: Path) -> dict[str, float]:
             for start in range(0, profiles, 200):
                 await server.say(*(profile(number, 3) for number in range(start, min(start + 200, profiles))))
             await until(lambda: reads() > before)
-            await asyncio.sleep(1.5)
+            await still(reads)
             found |= {"longest wait while all change": asked.longest(), "MB at last": memory(running)}
+            found["MB at most"] = memory(running, "VmHWM")
     return found
 
 

@@ -11,7 +11,7 @@ from crds.annotations import OUR_LABELS
 from daemon.kinds import CONFIG_MAPS, GLOBAL_PROFILES, NAMESPACES, PODS, PROFILES, SECRETS, TEMPLATES
 from daemon.last_good import PROFILES_KEY
 from daemon.profile_book import source_of
-from extproc.feed.cluster import REREAD, ClusterFeed
+from extproc.feed.cluster import LAST_APPLIED, REREAD, ClusterFeed, packed, unpack
 from extproc.feed.quiet import LONGEST, QUIET
 from kube.client import Client
 from kube.objects import Key
@@ -25,6 +25,7 @@ RESOURCES = (TEMPLATES, PROFILES, GLOBAL_PROFILES, SECRETS, CONFIG_MAPS, PODS, N
 BY_KIND = {resource.kind: resource for resource in RESOURCES}
 SOON = 3 * QUIET + 0.3
 """Seconds after which a change is in force where everything answers."""
+MINE = Identity(namespace="team-a", labels=(("app", "agent"),))
 KEY = SecretKeyRef(namespace="team-a", name="key", key="apiKey")
 
 
@@ -78,7 +79,7 @@ class Cluster:
 
     @property
     def view(self):
-        return self.snapshots[-1].view(Identity(namespace="team-a", labels=(("app", "agent"),)))
+        return self.snapshots[-1].view(MINE)
 
     @property
     def rules(self):
@@ -176,6 +177,32 @@ def test_a_change_is_in_force_soon_and_many_are_one():
             assert made.rules == []
 
     run(story())
+
+
+def test_of_very_many_changes_those_that_are_read_hold_before_the_last_is(monkeypatch):
+    """But what was there at first holds at once: half a policy is none."""
+    monkeypatch.setattr("extproc.feed.cluster.AT_ONCE", 4)
+
+    async def story():
+        async with cluster(*(profile(f"p{number}") for number in range(10))) as made:
+            assert len(made.snapshots) == 1
+            assert len(made.rules) == 10
+            for number in range(10):
+                made.put(profile(f"p{number}", rules=[rule("changed")]))
+            await made.rest()
+            changed = [len([each for each in snapshot.view(MINE).selection.rules if each.name == "changed"]) for snapshot in made.snapshots]
+            assert changed == [0, 4, 8, 10]
+
+    run(story())
+
+
+@pytest.mark.parametrize("kubectls", [{}, {LAST_APPLIED: "x" * 100_000}])
+def test_of_a_profile_only_its_head_is_kept_once_it_is_compiled(kubectls):
+    """And of that not what kubectl wrote down, which is the whole profile once more."""
+    raw = packed(profile(annotations={"groyne.dev/passthrough-domains": "a.example", **kubectls}))
+    assert unpack(raw)["spec"] == profile()["spec"]
+    assert raw["metadata"]["annotations"] == {"groyne.dev/passthrough-domains": "a.example"}
+    assert len(json.dumps(raw)) < 500
 
 
 def test_what_a_status_says_changes_nothing():
