@@ -90,6 +90,7 @@ nightly: test ## Everything, then many more generated policies and controllers' 
 	$(MAKE) chaos SEEDS=1000
 	E2E_OUTAGE_SECONDS=180 $(PYTEST) --timeout 900 e2e/kubernetes/test_ext_proc_certificates.py
 	$(MAKE) bench
+	$(PY) -m e2e.bench --endure 200000
 	$(PY) -m e2e.bench.many
 	$(PY) -m e2e.bench.controller --full
 

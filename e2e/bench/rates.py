@@ -16,6 +16,8 @@ from e2e.bench.policies import HOST, Scenario
 from e2e.bench.world import Proxy, World, running_proxy, running_world
 
 Progress = Callable[[str], None]
+ENDURING = 10
+"""Seconds of load between two looks at how much it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +41,15 @@ class Rate:
     resident_mb: float
 
     @property
-    def missed(self) -> bool:
+    def missed(self) -> tuple[str, ...]:
         """Where only requests per second say so, somebody else had the core: the processor time would have grown too."""
         slow = self.scenario.p50_ms is not None and self.p50_ms > self.scenario.p50_ms
-        return slow or (self.scenario.target is not None and max(self.ratio, self.cpu_ratio) < self.scenario.target)
+        few = self.scenario.target is not None and max(self.ratio, self.cpu_ratio) < self.scenario.target
+        said = (
+            f"{self.ratio:.2f} of no policy" if few else "",
+            f"p50 {self.p50_ms:.1f} ms, at most {self.scenario.p50_ms}" if slow else "",
+        )
+        return tuple(each for each in said if each)
 
 
 async def measure(directory: Path, scenarios: Sequence[Scenario], *, rounds: int, seconds: int, progress: Progress) -> list[Rate]:
@@ -61,6 +68,18 @@ async def measure(directory: Path, scenarios: Sequence[Scenario], *, rounds: int
                 progress(f"round {number + 1} of {rounds}: {proxy.scenario.title}")
                 samples[proxy.scenario.name].append(await sample(wrk, proxy, world, seconds))
     return [rate(proxy, samples, resident[proxy.scenario.name]) for proxy in proxies]
+
+
+async def endure(directory: Path, scenario: Scenario, requests: int, progress: Progress) -> int:
+    """So many requests or some more, how many. Raises LoadError where one of them fails."""
+    wrk, done = find_wrk(), 0
+    async with AsyncExitStack() as stack:
+        world = await stack.enter_async_context(running_world(directory))
+        proxy = await stack.enter_async_context(running_proxy(scenario, world))
+        while done < requests:
+            progress(f"{done} of {requests}: {scenario.title}")
+            done += (await sample(wrk, proxy, world, ENDURING)).load.requests
+    return done
 
 
 async def sample(wrk: str, proxy: Proxy, world: World, seconds: int) -> Sample:

@@ -21,7 +21,8 @@ class Report:
 
     @property
     def missed(self) -> list[str]:
-        return [rate.scenario.title for rate in self.rates if rate.missed] + [cost.title for cost in self.costs if cost.missed]
+        rates = [f"{rate.scenario.title}: {', '.join(rate.missed)}" for rate in self.rates if rate.missed]
+        return rates + [cost.title for cost in self.costs if cost.missed]
 
 
 def machine() -> dict[str, Any]:
