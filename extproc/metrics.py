@@ -35,7 +35,7 @@ class ExtprocMetrics(ProcessMetrics):
 
         self._requests = counter("requests", "Requests by what became of them.", "outcome")
         self._refusals = counter("refusals", "Requests refused, by reason.", "reason")
-        self._actions = counter("actions", "Actions of rules that matched.", "action")
+        self._actions = counter("actions", "Actions of rules that matched, by what became of the request.", "action", "outcome")
         self._unattributed = counter("unauthenticated_requests", "Requests that nobody could tell whose they are.", "reason", "outcome")
         self._credentials = counter("credential_failures", "Credentials that were wanted and not to be had, by reason.", "reason")
         self._cache = counter("credential_cache", "Look-ups of issued credentials.", "result")
@@ -54,7 +54,7 @@ class ExtprocMetrics(ProcessMetrics):
         self._age = Gauge("groyne_extproc_snapshot_age_seconds", "Since the snapshot in force was made.", registry=registry)
         for outcome in Outcome:
             self._requests.labels(outcome.value)
-        self._done = {name: self._actions.labels(name) for name in (*ACTIONS, NO_ACTION)}
+        self._done = {(name, each): self._actions.labels(name, each.value) for name in (*ACTIONS, NO_ACTION) for each in Outcome}
         self._plain = {outcome: self._requests.labels(outcome.value) for outcome in Outcome}
 
     def resolved(self, outcome: Resolved) -> None:
@@ -63,7 +63,7 @@ class ExtprocMetrics(ProcessMetrics):
         if verdict.outcome is Outcome.BLOCKED:
             self._refusals.labels(verdict.reason if verdict.reason in REASONS else OTHER).inc()
         for rule in outcome.walked.matched if outcome.walked else ():
-            self._done[action(rule)].inc()
+            self._done[action(rule), verdict.outcome].inc()
         for _, why in verdict.failed:
             # Whoever asked a provider in vain has counted that, with more to say.
             if why != NOT_ISSUED:

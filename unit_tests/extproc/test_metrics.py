@@ -60,6 +60,16 @@ def test_each_request_is_counted_by_its_outcome_and_its_reason():
     assert desk.value("decision_seconds_count") == 3
 
 
+def test_an_action_is_counted_with_what_became_of_its_request():
+    """The same rule writes a header of one request and, where another refuses, of none."""
+    desk = Desk(sources(*RULES[::-1]))
+    for host in ("h.test", "closed.test", "closed.test"):
+        asked(desk, host)
+    assert desk.value("actions_total", action="headerManipulation", outcome="mutated") == 1
+    assert desk.value("actions_total", action="headerManipulation", outcome="blocked") == 2
+    assert desk.value("actions_total", action="block", outcome="blocked") == 2
+
+
 def test_a_reason_that_nobody_foresaw_is_another():
     """And no label of its own."""
     desk = Desk(sources(*RULES))
