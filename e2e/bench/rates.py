@@ -37,17 +37,18 @@ class Rate:
     cpu_us: float
     ratio: float
     cpu_ratio: float
+    p50_ratio: float
     started_ms: float
     resident_mb: float
 
     @property
     def missed(self) -> tuple[str, ...]:
         """Where only requests per second say so, somebody else had the core: the processor time would have grown too."""
-        slow = self.scenario.p50_ms is not None and self.p50_ms > self.scenario.p50_ms
+        slow = self.scenario.p50 is not None and self.p50_ratio > self.scenario.p50
         few = self.scenario.target is not None and max(self.ratio, self.cpu_ratio) < self.scenario.target
         said = (
             f"{self.ratio:.2f} of no policy" if few else "",
-            f"p50 {self.p50_ms:.1f} ms, at most {self.scenario.p50_ms}" if slow else "",
+            f"p50 {self.p50_ratio:.1f} times as long as without a policy" if slow else "",
         )
         return tuple(each for each in said if each)
 
@@ -117,6 +118,7 @@ def rate(proxy: Proxy, samples: dict[str, list[Sample]], resident: float) -> Rat
         cpu_us=median(one.cpu_us for one in own),
         ratio=median(one.load.per_second / other.load.per_second for one, other in pairs),
         cpu_ratio=median(other.cpu_us / one.cpu_us for one, other in pairs),
+        p50_ratio=median(one.load.p50_ms / other.load.p50_ms for one, other in pairs),
         started_ms=proxy.started_ms,
         resident_mb=resident,
     )

@@ -52,13 +52,13 @@ def show(report: Report, console: Console) -> None:
 
 def rates_table(rates: Sequence[Rate]) -> Table:
     table = Table(title="one Envoy worker, 16 kept-alive connections; ratios to no policy in the same round, medians of all rounds")
-    for name in ("policy", "requests/s", "ratio", "target", "p50 ms", "p99 ms", "CPU µs", "CPU ratio", "start ms", "idle MB"):
+    for name in ("policy", "requests/s", "ratio", "target", "p50 ms", "times", "p99 ms", "CPU µs", "CPU ratio", "start ms", "idle MB"):
         table.add_column(name, justify="left" if name == "policy" else "right")
     for rate in rates:
         own = rate.scenario.name == rate.scenario.against or rate.scenario.name.startswith("none")
         table.add_row(
             rate.scenario.title, f"{rate.per_second:.0f}", "" if own else f"{rate.ratio:.2f}", target(rate.scenario.target, "≥", ".2f"),
-            f"{rate.p50_ms:.2f}", f"{rate.p99_ms:.1f}", f"{rate.cpu_us:.0f}", "" if own else f"{rate.cpu_ratio:.2f}",
+            f"{rate.p50_ms:.2f}", "" if own else f"{rate.p50_ratio:.1f}{target(rate.scenario.p50, ' ≤', '.1f')}", f"{rate.p99_ms:.1f}", f"{rate.cpu_us:.0f}", "" if own else f"{rate.cpu_ratio:.2f}",
             f"{rate.started_ms:.0f}", f"{rate.resident_mb:.0f}", style="red" if rate.missed else None,
         )  # fmt: skip
     return table
