@@ -63,7 +63,7 @@ async def act(settings: Settings, around: Surroundings, assembly: Assembly, stop
         return OK
     log.info("synced")
     if settings.once:
-        return OK if await assembly.once() else FAILED
+        return OK if await finished(stop, assembly.once()) else FAILED
     if not settings.leader_election:
         await working(assembly, stop)
         return OK
@@ -103,12 +103,22 @@ async def working(assembly: Assembly, stop: asyncio.Event) -> None:
 
 async def unless(stop: asyncio.Event, waiting: Coroutine[object, object, None]) -> bool:
     """Whether `waiting` came to its end before `stop`."""
+
+    async def ended() -> bool:
+        await waiting
+        return True
+
+    return await finished(stop, ended())
+
+
+async def finished(stop: asyncio.Event, work: Coroutine[object, object, bool]) -> bool:
+    """What `work` says at its end; False where `stop` came before."""
     async with asyncio.TaskGroup() as group:
-        tasks = group.create_task(waiting), group.create_task(stop.wait())
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
+        working, told = group.create_task(work), group.create_task(stop.wait())
+        await asyncio.wait((working, told), return_when=asyncio.FIRST_COMPLETED)
+        for task in (working, told):
             task.cancel()
-    return not tasks[0].cancelled()
+    return not working.cancelled() and working.result()
 
 
 def election_of(settings: Settings, around: Surroundings, now: Callable[[], datetime]) -> Election:

@@ -57,13 +57,14 @@ class TemplateBook:
         return frozenset(key for key in found if profile.selector.matches(dict(self._identities[key].labels)))
 
     def all_keys(self) -> frozenset[Key]:
-        return frozenset(self._identities)
+        """Those that cannot be read too: somebody has to say so."""
+        return frozenset(Key(namespace, name) for (namespace, _), names in self._hashes.items() for name in names)
 
     def of_hash(self, namespace: str, found: str) -> frozenset[Key]:
         return frozenset(Key(namespace, name) for name in self._hashes.get((namespace, found), ()))
 
     def in_namespace(self, namespace: str) -> frozenset[Key]:
-        return frozenset(key for key in self._identities if key.namespace == namespace)
+        return frozenset(key for key in self.all_keys() if key.namespace == namespace)
 
     def collision(self, key: Key) -> Problem | None:
         names = self._hashes.get((key.namespace, name_hash(key.name)), set())

@@ -473,6 +473,19 @@ def test_once_brings_everything_up_to_date_and_says_whether_all_of_it_is():
     played(story)
 
 
+def test_once_says_which_template_cannot_be_read():
+    """Also one that never could: everything else is up to date, and it is not."""
+
+    async def story(stage: Stage):
+        stage.put(template())
+        stage.put({**template("other"), "spec": {"podTemplate": "none"}})
+        assert await stage.once() is False
+        assert stage.get(NETWORK_POLICIES, "python-network-policy")
+        assert {event["regarding"]["name"] for event in stage.events("InvalidType")} == {"other"}
+
+    played(story)
+
+
 def test_no_value_of_a_secret_is_in_a_log_or_an_event(caplog):
     async def story(stage: Stage):
         caplog.set_level("DEBUG")

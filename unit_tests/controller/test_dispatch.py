@@ -184,6 +184,15 @@ def test_everything_is_every_template_and_every_profile(desk):
     assert desk.taken("again", "profile") == {("again", ONE), ("again", TWO), ("again", THERE), ("profile", ref_of(global_profile()))}
 
 
+def test_a_template_that_could_never_be_read_is_one_of_all(desk):
+    desk.dispatch.on_template(None, {**template("three"), "spec": "nonsense"})
+    desk.taken()
+    desk.dispatch.everything()
+    assert ("again", Key("team-a", "three")) in desk.taken()
+    desk.dispatch.namespace("team-a")
+    assert ("again", Key("team-a", "three")) in desk.taken()
+
+
 @pytest.mark.parametrize("junk", [{}, {"metadata": None}, {"metadata": {"name": 3}}, {"metadata": {"name": "x", "labels": []}}])
 def test_an_object_that_is_none_raises_nothing(desk, junk):
     for handler in (desk.dispatch.on_policy, desk.dispatch.on_secret, desk.dispatch.on_pod):

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from controller.run import working
+from controller.run import finished, working
 from unit_tests.controller.raw_objects import profile, template
 from unit_tests.controller.stage import staged
 from unit_tests.kube.virtual import run
@@ -42,3 +42,27 @@ def test_told_to_end_while_it_works_it_ends_what_is_in_hand() -> None:
     took, writes = ended_after(30.0)
     assert took < 1
     assert writes > 0
+
+
+@pytest.mark.parametrize(("after", "done"), [(5.0, False), (300.0, True)])
+def test_told_to_end_once_ends_at_once_and_does_not_claim_that_all_is_done(after: float, done: bool) -> None:
+    """Every call takes ten seconds."""
+
+    async def play() -> tuple[bool, float]:
+        loop, stop = asyncio.get_running_loop(), asyncio.Event()
+        async with staged() as stage:
+            stage.put(template())
+
+            async def slow(*arguments: object, **more: object) -> object:
+                await asyncio.sleep(10)
+                return await request(*arguments, **more)
+
+            request, stage.server.request = stage.server.request, slow
+            async with stage.process() as assembly:
+                loop.call_later(after, stop.set)
+                began = loop.time()
+                return await finished(stop, assembly.once()), loop.time() - began
+
+    complete, took = run(play())
+    assert complete is done
+    assert took <= after
