@@ -24,7 +24,8 @@ from kube.failures import where
 
 log = logging.getLogger(__name__)
 TTL = 3 * 3600.0
-MOST = 10_000
+MOST, EACH = 10_000, 100
+"""Entries, and those of one caller: a parameter that is computed from the request makes each path a question of its own."""
 SKEW = 30.0
 """An answer ends this much before the provider says so, but never loses more than a fifth of its life."""
 HOLD = 1.0
@@ -51,6 +52,7 @@ class CachedProvider:
         observer: CacheObserver,
         ttl: float = TTL,
         most: int = MOST,
+        each: int = EACH,
         skew: float = SKEW,
         hold: float = HOLD,
         settle: float = SETTLE,
@@ -59,7 +61,7 @@ class CachedProvider:
         self._provider = provider
         self._observer = observer
         self._ttl, self._skew, self._hold, self._settle, self._timeout = ttl, skew, hold, settle, timeout
-        self._memory = Memory(most)
+        self._memory = Memory(most, each)
         self._flights: dict[bytes, asyncio.Future[ProviderAnswer | Failure]] = {}
         self._tasks = asyncio.TaskGroup()
         self._running: set[asyncio.Task[None]] = set()
@@ -143,21 +145,21 @@ class CachedProvider:
     def _remember(self, key: bytes, ask: ProviderRequest, said: ProviderAnswer | Failure) -> None:
         now = asyncio.get_running_loop().time()
         if isinstance(said, Failure):
-            self._remember_failure(key, said, now)
+            self._remember_failure(key, ask.caller, said, now)
             return
         until = self._until(said, now)
         if ask.resource_id and ask.caller and until > now:
-            self._memory.put(key, Kept(said=said, fetched_at=now, refresh_at=until - EARLY * (until - now), until=until))
+            self._memory.put(key, Kept(owner=ask.caller, said=said, fetched_at=now, refresh_at=until - EARLY * (until - now), until=until))
         else:
             self._memory.drop(key)
 
-    def _remember_failure(self, key: bytes, failure: Failure, now: float) -> None:
+    def _remember_failure(self, key: bytes, caller: str, failure: Failure, now: float) -> None:
         """An answer that still serves goes on serving, and is asked for again later."""
         kept, again = self._memory.get(key, now), now + self._hold
         if kept is not None and not isinstance(kept.said, Failure):
             self._memory.put(key, replace(kept, refresh_at=again))
         elif self._hold > 0:
-            self._memory.put(key, Kept(said=failure, fetched_at=now, refresh_at=again, until=again))
+            self._memory.put(key, Kept(owner=caller, said=failure, fetched_at=now, refresh_at=again, until=again))
 
     def _until(self, answer: ProviderAnswer, now: float) -> float:
         if answer.expires_at is None:

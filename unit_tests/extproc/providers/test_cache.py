@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -270,6 +271,26 @@ def test_the_least_recently_used_goes_first() -> None:
     talk(said, most=2)
 
 
+@pytest.mark.parametrize("failing", [False, True])
+def test_who_asks_for_very_many_loses_its_own_and_nobody_elses(failing: bool) -> None:
+    """Answers or failures alike."""
+
+    async def said(cache: CachedProvider, scripted: Scripted, observer: Counted) -> None:
+        await key(cache, ask(caller="team/quiet"))
+        for number in range(20):
+            with suppress(ProviderError):
+                await key(cache, ask(caller="team/loud", parameters={"path": f"/{number}"}))
+        assert cache.entries == 4
+        asked = len(scripted.calls)
+        await key(cache, ask(caller="team/quiet"))
+        assert len(scripted.calls) == asked
+        with suppress(ProviderError):
+            await key(cache, ask(caller="team/loud", parameters={"path": "/0"}))
+        assert len(scripted.calls) == asked + 1
+
+    talk(said, says=lambda ask, nth: Says(failure=Failure.STATUS if failing and nth > 1 else None), most=10, each=3)
+
+
 def test_an_upstreams_401_drops_the_answer_that_it_refused() -> None:
     async def said(cache: CachedProvider, scripted: Scripted, observer: Counted) -> None:
         old = await cache.fetch(ASK, deadline=5)
@@ -357,8 +378,8 @@ def test_a_key_in_memory_shows_no_token() -> None:
 
 
 def test_what_has_ended_is_not_in_memory() -> None:
-    memory = Memory(2)
-    memory.put(b"k", Kept(said=Failure.STATUS, fetched_at=0, refresh_at=1, until=1))
+    memory = Memory(2, 2)
+    memory.put(b"k", Kept(owner="a", said=Failure.STATUS, fetched_at=0, refresh_at=1, until=1))
     assert memory.get(b"k", 0.999) is not None
     assert memory.get(b"k", 1) is None
     assert len(memory) == 0
