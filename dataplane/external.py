@@ -61,8 +61,7 @@ class External:
 
     `identity` is said with each request by an Envoy that serves nobody else, on a socket that nobody else can open; one that
     shows a certificate of its own says nothing, and `of_many` serves pods whom other filters know. `template`, `pod` and `token`,
-    what the sandbox shows to credential providers, are told beside the identity. `everything`: every request is decided there, as in a
-    shared gateway that holds no rules itself.
+    what the sandbox shows to credential providers, are told beside the identity.
     """
 
     address: Resource
@@ -72,7 +71,6 @@ class External:
     pod: str = ""
     token: str = field(default="", repr=False)
     of_many: bool = False
-    everything: bool = False
     settings: ExternalSettings = field(default_factory=ExternalSettings)
 
 
@@ -80,10 +78,11 @@ def external_filters(external: External) -> list[Resource]:
     """The filter, off, and the check, which is always there and does nothing unless the route says so: where the filter is missing
     by mistake, the check is not.
     """
-    return [{**processor(external), "disabled": True}, decision_check()]
+    return [{**processor(external, body=Body.NONE, answered=False), "disabled": True}, decision_check()]
 
 
-def processor(external: External) -> Resource:
+def processor(external: External, *, body: Body, answered: bool) -> Resource:
+    """`answered`: somebody wants to know what the host answered."""
     settings = external.settings
     attributes = (*(IDENTITY_ATTRIBUTES if external.of_many else ()), *ATTRIBUTES, *settings.attributes)
     receiving = [OWN_NAMESPACE, *settings.writable_namespaces]
@@ -98,7 +97,7 @@ def processor(external: External) -> Resource:
             "envoy_grpc": {"cluster_name": names.EXTERNAL, "authority": authority(external), "skip_envoy_headers": True},
             "retry_policy": RETRIES,
         },
-        processing_mode=processing_mode(Body.NONE, answered=False),
+        processing_mode=processing_mode(body, answered=answered),
         request_attributes=list(dict.fromkeys(attributes)),
         message_timeout=f"{settings.message_timeout:g}s",
         failure_mode_allow=settings.fail_open,
@@ -119,7 +118,6 @@ def authority(external: External) -> str:
 
 
 def processing_mode(body: Body, *, answered: bool) -> Resource:
-    """`answered`: somebody wants to know what the host answered."""
     # Envoy asks nobody about a body that is not there: of a request that has trailers instead it asks about those, or not at all.
     waits = body in {Body.BUFFERED, Body.FULL_DUPLEX_STREAMED}
     return {

@@ -23,6 +23,7 @@ from groyne.check import check as check_directory
 from groyne.explain import Explainer
 from groyne.explain_command import explain_lines, explain_one
 from groyne.explain_input import parse_request
+from groyne.gateway import GatewayError, write_gateway
 from groyne.output import Exit, Output
 from groyne.render import RenderError, render_to
 from groyne.resolve_option import Pins, parse_pins
@@ -189,10 +190,43 @@ def render(
         written = render_to(workspace, out, reveal=reveal)
     except (RenderError, OSError) as error:
         fail(f"--out: {output.because(error)}" if isinstance(error, OSError) else str(error), Exit.USAGE)
+    say_written(written, output_)
+
+
+@app.command()
+def gateway(
+    address: Annotated[str, typer.Argument(metavar="HOST:PORT", help="Where the gateway finds ext-proc.")],
+    server_id: Annotated[str, typer.Option("--server-id", metavar="SPIFFE", help="The SPIFFE id that ext-proc's certificate must have.")],
+    certificates: Annotated[
+        str,
+        typer.Option(
+            "--certificates", metavar="DIR", help="Where the gateway has its own tls.crt and tls.key, and the authorities' ca.crt."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="OUT", readable=False, help="Directory to write to; made if it is not there.")],
+    at: Annotated[
+        str, typer.Option("--at", metavar="DIR", help="Where the gateway sees OUT's files; without it, where they are here.")
+    ] = "",
+    ext_proc_filter: Annotated[
+        list[str] | None,
+        typer.Option("--ext-proc-filter", metavar="NAME=VALUE", help="How Envoy treats ext-proc (messageTimeout=5s); may be repeated."),
+    ] = None,
+    output_: OutputOption = Output.TEXT,
+) -> None:
+    """Write what a gateway that many pods share needs in its Envoy's configuration so that ext-proc decides each request."""
+    place = at or str(out.absolute())
+    try:
+        written = write_gateway(address, server_id, certificates, filter_settings(ext_proc_filter), out=out, at=place)
+    except (GatewayError, OSError) as error:
+        fail(f"--out: {output.because(error)}" if isinstance(error, OSError) else str(error), Exit.USAGE)
+    say_written(written, output_)
+
+
+def say_written(names: list[str], output_: Output) -> None:
     if output_ is Output.JSON:
-        output.print_json({"files": written})
+        output.print_json({"files": names})
     else:
-        for name in written:
+        for name in names:
             output.say(f"wrote {name}")
 
 

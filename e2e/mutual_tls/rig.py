@@ -117,7 +117,7 @@ class Rig:
     def show_client(self, identity: str = CLIENT_ID) -> None:
         self.client.put(files(make_workload(self.trusted.signing, identity, Purpose.CLIENT, now=clock.now()), self.trusted))
 
-    def begin(self) -> None:
+    def begin(self, *more: str) -> None:
         """ext-proc, from nothing; where there is one, beside it."""
         self.health = free_port()
         flags = {
@@ -132,7 +132,7 @@ class Rig:
             "tls-clients": f"spiffe://{DOMAIN}/ns/*/template/*",
             **{f"tls-{flag}": self.server.path / name for flag, name in (("cert", "tls.crt"), ("key", "tls.key"), ("ca", "ca.crt"))},
         }
-        command = [sys.executable, "-m", "extproc", *(f"--{name}={value}" for name, value in flags.items())]
+        command = [sys.executable, "-m", "extproc", *(f"--{name}={value}" for name, value in flags.items()), *more]
         with (self.directory / "ext-proc.log").open("ab") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
 
@@ -149,12 +149,14 @@ class Rig:
 
     async def ready(self) -> None:
         end = time.monotonic() + PATIENCE
-        while True:
-            with suppress(httpx.HTTPError):
-                if self.asked("/readyz").strip() == "ok":
-                    return
+        while not self.is_ready():
             assert time.monotonic() < end, self.said()
             await asyncio.sleep(0.05)
+
+    def is_ready(self) -> bool:
+        with suppress(httpx.HTTPError):
+            return self.asked("/readyz").strip() == "ok"
+        return False
 
     async def until(self, holds: Any, what: str) -> None:
         end = time.monotonic() + PATIENCE

@@ -82,7 +82,8 @@ class ManifestFeed:
 def warn(manifests: Manifests, compiled: CompileResult) -> None:
     for located in manifests.problems:
         if located.problem.fatal:
-            log.warning("a manifest has a problem", extra={"file": located.file, "line": located.line, "reason": located.problem.reason})
+            said = {"reason": located.problem.reason, "field": located.problem.field}
+            log.warning("a manifest has a problem", extra={"file": located.file, "line": located.line, **said})
     for ref, problems in compiled.problems.items():
         for problem in problems:
             log.warning("a profile has a problem", extra={"profile": str(ref), "reason": problem.reason, "field": problem.field})

