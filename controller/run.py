@@ -59,15 +59,28 @@ async def run(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> i
 
 
 async def act(settings: Settings, around: Surroundings, assembly: Assembly, stop: asyncio.Event, now: Callable[[], datetime]) -> int:
-    if not await unless(stop, assembly.synced()):
+    synced = await unless(stop, assembly.synced())
+    if settings.once:
+        return await once(assembly, stop) if synced else too_early()
+    if not synced:
         return OK
     log.info("synced")
-    if settings.once:
-        return OK if await finished(stop, assembly.once()) else FAILED
     if not settings.leader_election:
         await working(assembly, stop)
         return OK
     return await lead(settings, around, assembly, stop, now)
+
+
+async def once(assembly: Assembly, stop: asyncio.Event) -> int:
+    log.info("synced")
+    if await finished(stop, assembly.once()):
+        return OK
+    return too_early() if stop.is_set() else FAILED
+
+
+def too_early() -> int:
+    log.warning("told to end before everything was up to date")
+    return FAILED
 
 
 async def lead(settings: Settings, around: Surroundings, assembly: Assembly, stop: asyncio.Event, now: Callable[[], datetime]) -> int:

@@ -64,7 +64,7 @@ class TemplateBook:
         return frozenset(Key(namespace, name) for name in self._hashes.get((namespace, found), ()))
 
     def in_namespace(self, namespace: str) -> frozenset[Key]:
-        return frozenset(key for key in self.all_keys() if key.namespace == namespace)
+        return frozenset(Key(namespace, name) for (of, _), names in self._hashes.items() if of == namespace for name in names)
 
     def collision(self, key: Key) -> Problem | None:
         names = self._hashes.get((key.namespace, name_hash(key.name)), set())

@@ -1,4 +1,8 @@
-"""Metrics that every process of ours has: what the ecosystem's libraries tell of a process, its version, and how its loop does."""
+"""Metrics that every process of ours has: what the ecosystem's libraries tell of a process, its version, and how its loop does.
+
+In: a registry. A process's own metrics are a subclass with its own names; what is here has the same name and the same buckets everywhere,
+so that processes can be read beside each other. It knows nothing of what they do.
+"""
 
 from importlib.metadata import version
 

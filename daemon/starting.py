@@ -1,4 +1,8 @@
-"""How every process begins: settings from flags, environment and file, then its log; what happens next is its own business."""
+"""How every process begins: settings from flags, environment and file, then its log.
+
+In: arguments, the process's model of settings, and what to run with them. Out: an exit code. What is wrong with settings is said on
+standard error, because there is no log yet. Which errors mean that a process cannot begin is its own business, and so is its event loop.
+"""
 
 import logging
 import sys

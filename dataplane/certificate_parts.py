@@ -1,4 +1,8 @@
-"""What every certificate of ours is made of, whoever signs it: pairs as PEM text, a builder with what all of them have, key usage."""
+"""What every certificate of ours is made of, whoever signs it: pairs as PEM text, a builder with what all of them have, key usage.
+
+In: names, keys, moments. Out: `cryptography`'s builders, and PEM. Shared by the interception CA with its leafs and by the
+certificates by which parts of Groyne know each other (`controller.compile`); knows the lifetimes and names of neither.
+"""
 
 import secrets
 from dataclasses import dataclass, field

@@ -59,7 +59,7 @@ WHY_NOT = no_namespace()
 pytestmark = [
     pytest.mark.cluster,
     pytest.mark.envoy,
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(400 + OUTAGE),
     pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT)),
 ]
 

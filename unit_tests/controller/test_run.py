@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from controller.run import finished, working
+from controller.run import FAILED, OK, act, finished, working
 from unit_tests.controller.raw_objects import profile, template
 from unit_tests.controller.stage import staged
 from unit_tests.kube.virtual import run
@@ -66,3 +66,17 @@ def test_told_to_end_once_ends_at_once_and_does_not_claim_that_all_is_done(after
     complete, took = run(play())
     assert complete is done
     assert took <= after
+
+
+@pytest.mark.parametrize(("once", "code"), [(True, FAILED), (False, OK)])
+def test_told_to_end_before_the_caches_are_filled_once_has_failed(once: bool, code: int) -> None:
+    async def late() -> None:
+        await asyncio.sleep(10_000)
+
+    async def play() -> int:
+        stop = asyncio.Event()
+        asyncio.get_running_loop().call_later(5.0, stop.set)
+        settings, assembly = SimpleNamespace(once=once), SimpleNamespace(synced=late)
+        return await act(settings, None, assembly, stop, None)  # type: ignore[arg-type]
+
+    assert run(play()) == code

@@ -19,8 +19,10 @@ NO_OBJECTS_OF_OTHERS = {"events", "leases", "securityprofiles/status", "globalse
 
 def condition(objects: Objects) -> str:
     """The one by which all policies know the controller."""
-    conditions = [each for policy in objects.of("ValidatingAdmissionPolicy") for each in policy["spec"]["matchConditions"]]
-    (found,) = {each["expression"] for each in conditions if each["name"] == "controller"}
+    policies = {policy["metadata"]["name"]: policy["spec"]["matchConditions"] for policy in objects.of("ValidatingAdmissionPolicy")}
+    for name, conditions in policies.items():
+        assert [each["name"] for each in conditions] == ["controller", "refused"][: 2 if "secrets" in name else 1]
+    (found,) = {conditions[0]["expression"] for conditions in policies.values()}
     return str(found)
 
 
@@ -65,8 +67,11 @@ def test_a_secret_is_passed_over_only_where_no_validation_would_refuse_it():
             expression = re.sub(r"variables\.(\w+)", lambda found: f"({variables[found[1]]})", expression)
         return f"({expression})"
 
-    _, refused = spec["matchConditions"]
-    assert refused["expression"] == "!(" + " && ".join(written_out(each["expression"]) for each in spec["validations"]) + ")"
+    controller, refused = spec["matchConditions"]
+    assert (
+        refused["expression"]
+        == f"{controller['expression']} && !(" + " && ".join(written_out(each["expression"]) for each in spec["validations"]) + ")"
+    )
 
 
 def test_no_way_around_the_pods_policy_leads_over_a_subresource():
