@@ -1,8 +1,9 @@
 """ext-proc as Envoy sees it: the filter, the check behind it, the cluster, and what a route says to have a request decided there.
 
-In: where ext-proc is, who is asked for, and the operator's settings. The filter is off unless a route turns it on. Behind it
-stands a check of ours, always: Envoy lets a request pass when ext-proc ends its stream without an answer and without an error, so what
-goes on must carry a decision, in the metadata that only ext-proc can write. Knows nothing of rules and of what ext-proc decides.
+In: where ext-proc is, who is asked for, and the operator's settings. The filter is off unless a route turns it on (`gateway` has it
+on for all). Behind it stands a check of ours wherever it decides: Envoy lets a request pass when ext-proc ends its stream without an
+answer and without an error, so what goes on must carry a decision, in the metadata that only ext-proc can write. Knows nothing of rules
+and of what ext-proc decides.
 """
 
 import base64
@@ -113,8 +114,12 @@ def processor(external: External, *, body: Body, answered: bool) -> Resource:
 
 
 def authority(external: External) -> str:
+    """As RFC 3986 has it: an IPv6 address in brackets, without which HTTP/2 servers take it for none."""
     found = external.address.get("socket_address")
-    return f"{found['address']}:{found['port_value']}" if found else "localhost"
+    if not found:
+        return "localhost"
+    host = found["address"]
+    return f"[{host}]:{found['port_value']}" if ":" in host else f"{host}:{found['port_value']}"
 
 
 def processing_mode(body: Body, *, answered: bool) -> Resource:

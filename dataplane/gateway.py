@@ -7,22 +7,35 @@ and discovery files for the certificates. Listeners, routes and the gateway's TL
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from dataplane.external import RBAC, ClientTls, External, decided_rules, external_cluster, processor, tls_files
 from dataplane.external_settings import Body, ExternalSettings
-from dataplane.names import DECIDED
+from dataplane.names import DECIDED, INTERNAL_PREFIX
 from dataplane.secrets import Layout
 from dataplane.xds import Resource, extension
 
-READ_ONE_WAY: Resource = {
-    "normalize_path": True,
-    "merge_slashes": True,
-    "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
-    "strip_trailing_host_dot": True,
-    "use_remote_address": True,
-    "xff_num_trusted_hops": 0,
-}
+NO_SETTINGS = ("allowModeOverride", "body", "shadowMode")
+"""Of the filter: bodies come as this module says, and requests wait for them."""
+
+
+def connection_manager(scheme: Literal["http", "https"]) -> Resource:
+    """What a client says of its scheme, for which a rule may ask, counts for nothing; nor do headers that are called as ours."""
+    ours = extension(
+        "envoy.http.early_header_mutation.header_mutation",
+        "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+        mutations=[{"remove_on_match": {"key_matcher": {"prefix": INTERNAL_PREFIX}}}],
+    )
+    return {
+        "scheme_header_transformation": {"scheme_to_overwrite": scheme},
+        "early_header_mutation_extensions": [ours],
+        "normalize_path": True,
+        "merge_slashes": True,
+        "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
+        "strip_trailing_host_dot": True,
+        "use_remote_address": True,
+        "xff_num_trusted_hops": 0,
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +48,20 @@ class GatewayFiles:
     discovery: Mapping[str, Any]
 
 
-def gateway_files(address: Resource, tls: ClientTls, settings: ExternalSettings, layout: Layout) -> GatewayFiles:
-    """Bodies come when ext-proc asks for them, so that only requests wait that a rule must read: it runs with `--allow-mode-override`."""
+def gateway_files(
+    address: Resource, tls: ClientTls, settings: ExternalSettings, layout: Layout, *, scheme: Literal["http", "https"]
+) -> GatewayFiles:
+    """`scheme` is that of the gateway's listener.
+
+    Bodies come when ext-proc asks for them, so that only requests wait that a rule must read: it runs with `--allow-mode-override`. What
+    the host answers is told only where 401s count: a request that still waits for its answer would else end with the ext-proc that judged.
+    """
     external = External(address=address, tls=tls, of_many=True, settings=replace(settings, allow_mode_override=True))
-    decider = processor(external, body=Body.NONE, answered=True)
+    decider = processor(external, body=Body.NONE, answered=settings.renew_on_unauthorized)
     check = (extension(DECIDED, RBAC + "RBAC", **decided_rules()),) if external.settings.decides else ()
     return GatewayFiles(
         filters=(decider, *check),
         cluster=external_cluster(external, layout),
-        connection_manager=READ_ONE_WAY,
+        connection_manager=connection_manager(scheme),
         discovery=tls_files(external),
     )

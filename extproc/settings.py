@@ -46,7 +46,7 @@ class Settings(Model):
     )
     transport: Literal["h2corn", "grpcio"] = Field(
         "h2corn",
-        description="Who speaks HTTP/2: h2corn carries two to three times as many requests on one processor; grpcio is the reference.",
+        description="Who speaks HTTP/2: h2corn carries twice as many requests on one processor; grpcio is the reference.",
     )
     workers: int = Field(
         1,
@@ -120,7 +120,11 @@ class Settings(Model):
         json_schema_extra=of("SECONDS"),
     )
     provider_cache_size: int = Field(
-        10_000, description="How many issued credentials are kept.", json_schema_extra=of("NUMBER"), ge=1, le=10_000_000
+        10_000,
+        description="How many issued credentials are kept; of one caller a hundred.",
+        json_schema_extra=of("NUMBER"),
+        ge=1,
+        le=10_000_000,
     )
     audit_log: bool = Field(True, description="Write a line for each request that a rule matched, or that was refused.")
     audit_queue: int = Field(

@@ -23,7 +23,7 @@ from groyne.check import check as check_directory
 from groyne.explain import Explainer
 from groyne.explain_command import explain_lines, explain_one
 from groyne.explain_input import parse_request
-from groyne.gateway import GatewayError, write_gateway
+from groyne.gateway import GatewayError, Scheme, not_of_a_gateway, write_gateway
 from groyne.output import Exit, Output
 from groyne.render import RenderError, render_to
 from groyne.resolve_option import Pins, parse_pins
@@ -203,6 +203,7 @@ def gateway(
             "--certificates", metavar="DIR", help="Where the gateway has its own tls.crt and tls.key, and the authorities' ca.crt."
         ),
     ],
+    scheme: Annotated[Scheme, typer.Option("--scheme", help="What pods speak to the listener that these files are for.")],
     out: Annotated[Path, typer.Option("--out", metavar="OUT", readable=False, help="Directory to write to; made if it is not there.")],
     at: Annotated[
         str, typer.Option("--at", metavar="DIR", help="Where the gateway sees OUT's files; without it, where they are here.")
@@ -216,7 +217,8 @@ def gateway(
     """Write what a gateway that many pods share needs in its Envoy's configuration so that ext-proc decides each request."""
     place = at or str(out.absolute())
     try:
-        written = write_gateway(address, server_id, certificates, filter_settings(ext_proc_filter), out=out, at=place)
+        not_of_a_gateway(part.partition("=")[0] for part in ext_proc_filter or ())
+        written = write_gateway(address, server_id, certificates, filter_settings(ext_proc_filter), scheme=scheme, out=out, at=place)
     except (GatewayError, OSError) as error:
         fail(f"--out: {output.because(error)}" if isinstance(error, OSError) else str(error), Exit.USAGE)
     say_written(written, output_)

@@ -2,12 +2,15 @@
 
 import json
 import re
+from collections.abc import Iterable
+from enum import StrEnum
+from ipaddress import IPv6Address
 from pathlib import Path
 
 from daemon.settings import ENDPOINT, REMEDIES
 from dataplane.external import ClientTls
 from dataplane.external_settings import ExternalSettings
-from dataplane.gateway import gateway_files
+from dataplane.gateway import NO_SETTINGS, gateway_files
 from dataplane.listeners import socket_address
 from dataplane.secrets import Layout
 from groyne.rundir import replace_file
@@ -15,20 +18,29 @@ from groyne.yaml_text import yaml_text
 from mtls.spiffe import SpiffeId
 
 READABLE = 0o644
+LAST_PORT = 65535
+LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?")
+
+
+class Scheme(StrEnum):
+    """What pods speak to the gateway's listener."""
+
+    HTTP = "http"
+    HTTPS = "https"
 
 
 class GatewayError(ValueError):
     """What was asked for cannot be; the message is fit for the user."""
 
 
-def write_gateway(address: str, server_id: str, certificates: str, settings: ExternalSettings, *, out: Path, at: str) -> list[str]:
+def write_gateway(
+    address: str, server_id: str, certificates: str, settings: ExternalSettings, *, scheme: Scheme, out: Path, at: str
+) -> list[str]:
     """The files' names below `out`. `at` is where the gateway's Envoy sees `out`. Raises GatewayError or OSError."""
-    if not re.fullmatch(ENDPOINT, address) or not address:
-        raise GatewayError(f"ADDRESS {address!r}: {REMEDIES[ENDPOINT]}")
-    host, _, port = address.rpartition(":")
+    host, port = endpoint(address)
     tls = ClientTls(server_id=server_id_of(server_id), directory=absolute("--certificates", certificates))
     place = Layout(directory=absolute("--at", at))
-    made = gateway_files(socket_address(host.strip("[]"), int(port)), tls, settings, place)
+    made = gateway_files(socket_address(host, port), tls, settings, place, scheme=scheme.value)
     files = {
         "http-connection-manager.yaml": yaml_text({**made.connection_manager, "http_filters": list(made.filters)}),
         "cluster.yaml": yaml_text({name: value for name, value in made.cluster.items() if name != "@type"}),
@@ -38,6 +50,29 @@ def write_gateway(address: str, server_id: str, certificates: str, settings: Ext
     for name, text in files.items():
         replace_file(out / name, text.encode(), READABLE)
     return sorted(files)
+
+
+def endpoint(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    known = address and re.fullmatch(ENDPOINT, address) and int(port) <= LAST_PORT and (host.startswith("[") or not host_problem(host))
+    if host.startswith("["):
+        try:
+            host = str(IPv6Address(host[1:-1]))
+        except ValueError:
+            known = False
+    if not known:
+        raise GatewayError(f"HOST:PORT {address!r}: {REMEDIES[ENDPOINT]}")
+    return host, int(port)
+
+
+def host_problem(host: str) -> bool:
+    return not all(LABEL.fullmatch(label) for label in host.split("."))
+
+
+def not_of_a_gateway(names: Iterable[str]) -> None:
+    """Raises GatewayError."""
+    for name in sorted(set(names) & set(NO_SETTINGS)):
+        raise GatewayError(f"--ext-proc-filter {name}: no setting of a gateway: bodies come when ext-proc asks for them; leave it out")
 
 
 def server_id_of(text: str) -> str:

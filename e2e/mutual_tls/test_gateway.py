@@ -6,12 +6,16 @@ The gateway shows a template's certificate, so that what it sends is that templa
 
 import http.client
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h2.config
+import h2.connection
+import h2.events
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -30,6 +34,7 @@ pytestmark = [pytest.mark.envoy, pytest.mark.timeout(120)]
 TOOLS = {"defaultAction": "deny", "rules": [{"method": "tools/call", "action": "allow", "toolNames": ["read_file"]}]}
 RULES = [
     {"name": "closed", "match": [{"domains": ["closed.test"]}], "actions": {"block": {"statusCode": 418}}},
+    {"name": "plain", "match": [{"domains": ["plain.test"], "schemes": ["http"]}], "actions": {"block": {"statusCode": 418}}},
     {"name": "tools", "match": [{"domains": ["mcp.test"]}], "actions": {"mcpToolPolicy": TOOLS}},
     {
         "name": "judged",
@@ -55,6 +60,20 @@ class Gateway:
         status = connection.getresponse().status
         connection.close()
         return status
+
+    def ask_http2(self, host: str, *, scheme: str, **more: str) -> str:
+        connection = h2.connection.H2Connection(h2.config.H2Configuration(validate_outbound_headers=False, header_encoding="utf-8"))
+        connection.initiate_connection()
+        lines = {":method": "GET", ":scheme": scheme, ":authority": host, ":path": "/v1/x", **more}
+        connection.send_headers(1, list(lines.items()), end_stream=True)
+        with socket.create_connection((LOOPBACK, self.port), timeout=15) as stream:
+            stream.sendall(connection.data_to_send())
+            while data := stream.recv(65_536):
+                for event in connection.receive_data(data):
+                    if isinstance(event, h2.events.ResponseReceived):
+                        return dict(event.headers)[":status"]
+                stream.sendall(connection.data_to_send())
+        raise AssertionError("no answer")
 
     def call(self, tool: str) -> int:
         return self.ask("mcp.test", body={"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": {}}})
@@ -85,8 +104,8 @@ def running(directory: Path) -> Iterator[Gateway]:
 
 def bootstrap(directory: Path, rig: Rig, upstream: Upstream, port: int) -> dict[str, Any]:
     out = directory / "out"
-    command = ["gateway", f"{LOOPBACK}:{rig.listen}", "--server-id", SERVER_ID, "--certificates", str(rig.client.path), "--out", str(out)]
-    done = CliRunner().invoke(app, command)
+    options = {"--server-id": SERVER_ID, "--certificates": str(rig.client.path), "--scheme": "http", "--out": str(out)}
+    done = CliRunner().invoke(app, ["gateway", f"{LOOPBACK}:{rig.listen}", *(part for pair in options.items() for part in pair)])
     assert done.exit_code == 0, done.output
     ours = yaml.safe_load((out / "http-connection-manager.yaml").read_text())
     ours["http_filters"].append(ROUTER)
@@ -110,6 +129,16 @@ def test_each_request_is_decided(tmp_path):
         assert at.call("delete_file") == 403
         assert at.ask("api.test", "/a/%2f../b") == 400
         assert [each.header("x-judged") for each in at.upstream.received] == ["yes", None, None]
+
+
+def test_what_a_client_says_of_its_scheme_counts_for_nothing(tmp_path):
+    """Over HTTP/2 it is a header like others, and a rule for plain HTTP is about the connection."""
+    with running(tmp_path) as at:
+        assert at.ask_http2("plain.test", scheme="http") == "418"
+        assert at.ask_http2("plain.test", scheme="https") == "418"
+        assert at.ask_http2("other.test", scheme="https", **{"x-groyne-id": "forged"}) == "200"
+        (sent,) = at.upstream.received
+        assert sent.header("x-groyne-id") is None
 
 
 def test_without_a_decision_nothing_is_sent(tmp_path):

@@ -1,7 +1,7 @@
 """A cluster's objects as the source of snapshots.
 
     informers (profiles, templates, opted-in namespaces, their Secrets as metadata, pods for a gateway)
-        ──▶ something changed, and it is quiet ──▶ values by name ──▶ a whole new snapshot
+        ──▶ something changed, and it is quiet, or very many changed ──▶ values by name ──▶ a whole new snapshot
 
 There is no snapshot before everything was listed once. Afterwards the API server may be away for as long as it likes: what was
 read last stays in force. A profile that does not compile any more stays in force as it was, after a restart too: as the
@@ -102,19 +102,23 @@ class ClusterFeed:
         await last_good.restore(opted_in.open)
         put_aside()
         while True:
-            if await self._compile() or self._stale:
+            changed, more = await self._compile(), bool(self._arrived)
+            if changed or self._stale:
                 self._stale = False
                 await self._read(values, opted_in)
-            if not self._arrived:
+            if not more:
                 await self._quiet.wait()
 
     async def _compile(self) -> bool:
         """Some of what has arrived: whether anything is another than before."""
         changed, pace = False, Pace()
         for _ in range(min(AT_ONCE, len(self._arrived))):
-            ref, raw = self._arrived.popitem()
+            ref = next(iter(self._arrived))
+            raw = self._arrived.pop(ref)
             try:
                 change = self._book.put(unpack(raw)) if raw else self._book.remove(ref)
+            except ImportError:  # a library is missing: that is not this profile's doing, and no profile must be passed over for it
+                raise
             except Exception as error:  # noqa: BLE001 - no profile keeps the others from being read; its text may hold what nobody should see
                 log.error("a profile could not be read: %s", where(error), extra={"profile": str(ref)})  # noqa: TRY400
                 continue

@@ -16,6 +16,7 @@ from dataplane.compile import Options, Pair, Plan, compile_envoy
 from dataplane.external import UNTOUCHED, ClientTls, External
 from dataplane.external_protocol import IDENTITY_ATTRIBUTES
 from dataplane.external_settings import Body, ExternalSettings
+from dataplane.listeners import socket_address
 from dataplane.secrets import Layout
 from dataplane.sidecar import SidecarOptions, compile_sidecar
 from dataplane.static import static_bootstrap
@@ -155,6 +156,13 @@ def test_who_serves_many_says_what_others_know_of_the_pod():
     attributes = filter_of(files_of(made, External(address=SERVICE, tls=REMOTE.tls, of_many=True)))["request_attributes"]
     assert set(IDENTITY_ATTRIBUTES) < set(attributes)
     assert not set(IDENTITY_ATTRIBUTES) & set(filter_of(files_of(made))["request_attributes"])
+
+
+@pytest.mark.parametrize(("address", "said"), [("fd00::9", "[fd00::9]:9002"), ("10.0.0.9", "10.0.0.9:9002"), ("ext-proc", "ext-proc:9002")])
+def test_an_address_is_said_as_http_has_it(address, said):
+    """Servers take an IPv6 address without brackets for none, and answer nothing."""
+    external = External(address=socket_address(address, 9002), tls=REMOTE.tls)
+    assert filter_of(files_of(plan(issued("vault", "api.test")), external))["grpc_service"]["envoy_grpc"]["authority"] == said
 
 
 def filter_of(files: dict[str, str]) -> Any:

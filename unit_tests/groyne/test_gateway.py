@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 from dataplane import names
 from dataplane.certificates import make_ca
 from dataplane.external_protocol import IDENTITY_ATTRIBUTES
-from dataplane.gateway import READ_ONE_WAY
+from dataplane.listeners import http_manager
+from dataplane.secrets import Layout
 from groyne import clock
 from groyne.__main__ import app
 from unit_tests.dataplane.envoy_process import get_envoy_path
@@ -22,7 +23,8 @@ ROUTES = {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [{"match
 
 
 def written(tmp_path, *more, address=ADDRESS, server=SERVER, certificates="/certificates"):
-    command = ["gateway", address, "--server-id", server, "--certificates", certificates, "--out", str(tmp_path / "out"), *more]
+    options = {"--server-id": server, "--certificates": certificates, "--scheme": "https", "--out": str(tmp_path / "out")}
+    command = ["gateway", address, *(part for pair in options.items() for part in pair), *more]
     return CliRunner().invoke(app, command)
 
 
@@ -40,7 +42,19 @@ def test_every_request_is_decided_and_what_is_not_is_refused(tmp_path):
     assert set(IDENTITY_ATTRIBUTES) < set(told["request_attributes"])
     assert check["name"] == names.DECIDED
     assert check["typed_config"]["rules"]["action"] == "ALLOW"
-    assert READ_ONE_WAY.items() <= read(tmp_path, "http-connection-manager.yaml").items()
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_requests_are_read_as_a_sidecar_reads_them(tmp_path, scheme):
+    """What both of them say is the same, but for the headers that a sidecar writes for its own conditions."""
+    assert written(tmp_path, "--scheme", scheme).exit_code == 0
+    ours = read(tmp_path, "http-connection-manager.yaml")
+    sidecars = http_manager(names.PLAIN_CLUSTER, Layout(directory="/d"), [], scheme, upgrades=())["typed_config"]
+    own = {"http_filters", "early_header_mutation_extensions", "xff_num_trusted_hops"}
+    assert {name: sidecars[name] for name in ours.keys() - own} == {name: ours[name] for name in ours.keys() - own}
+    assert ours["scheme_header_transformation"] == {"scheme_to_overwrite": scheme}
+    (removed,) = ours["early_header_mutation_extensions"][0]["typed_config"]["mutations"]
+    assert removed in sidecars["early_header_mutation_extensions"][0]["typed_config"]["mutations"]
 
 
 def test_who_lets_pass_what_nobody_decided_has_no_check(tmp_path):
@@ -61,8 +75,11 @@ def test_certificates_are_followed_where_the_gateway_sees_them(tmp_path):
 @pytest.mark.parametrize(
     ("given", "named"),
     [
-        ({"address": "groyne-ext-proc"}, "ADDRESS"),
-        ({"address": ""}, "ADDRESS"),
+        ({"address": "groyne-ext-proc"}, "HOST:PORT"),
+        ({"address": ""}, "HOST:PORT"),
+        ({"address": "h:99999"}, "HOST:PORT"),
+        ({"address": "[:::::]:1"}, "HOST:PORT"),
+        ({"address": "a..b:80"}, "HOST:PORT"),
         ({"server": "groyne-ext-proc"}, "--server-id"),
         ({"server": "spiffe://cluster.local"}, "--server-id"),
         ({"certificates": "certificates"}, "--certificates"),
@@ -75,7 +92,7 @@ def test_a_mistake_names_its_option_and_nothing_is_written(tmp_path, given, name
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("wrong", ["body=Streamed", "messageTimeout=5", "nothing=1"])
+@pytest.mark.parametrize("wrong", ["body=Buffered", "allowModeOverride=false", "shadowMode=true", "messageTimeout=5", "nothing=1"])
 def test_a_mistaken_setting_of_the_filter_is_said(tmp_path, wrong):
     done = written(tmp_path, "--ext-proc-filter", wrong)
     assert (done.exit_code, wrong.partition("=")[0] in done.stderr) == (2, True)

@@ -243,7 +243,7 @@ def test_a_gateway_adds_pods_and_its_own_id_and_a_certificate_still_counts_first
     found = settings(objects)
     assert PODS in bound(objects, "RoleBinding" if components is ONE else "ClusterRoleBinding")
     assert [str(each) for each in found.identity] == ["certificate", "attributes", "address"]
-    assert found.allow_mode_override, "its Envoy sends bodies when it is asked for them (dataplane/gateway.py)"
+    assert not found.allow_mode_override, "an Envoy whose filter does not have it would send on what nobody judged"
     assert Peers.of(*found.tls_clients).allow(SpiffeId.parse("spiffe://cluster.local/ns/groyne-system/sa/egress-gateway"))
 
 

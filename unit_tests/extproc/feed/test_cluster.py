@@ -179,6 +179,46 @@ def test_a_change_is_in_force_soon_and_many_are_one():
     run(story())
 
 
+def test_changes_that_come_while_a_snapshot_is_made_are_gathered_too(monkeypatch):
+    """Each is a whole snapshot, made beside requests."""
+    read = ClusterFeed._read
+
+    async def slow(*arguments):
+        await asyncio.sleep(0.1)
+        await read(*arguments)
+
+    async def story():
+        async with cluster(profile()) as made:
+            before = len(made.snapshots)
+            monkeypatch.setattr(ClusterFeed, "_read", slow)
+            for number in range(100):
+                made.put(profile(rules=[rule(f"r{number}")]))
+                await asyncio.sleep(0.05)
+            await made.rest()
+            assert made.rules == ["r99"]
+            assert len(made.snapshots) - before <= 100 * 0.05 / LONGEST + 2
+
+    run(story())
+
+
+def test_the_change_that_came_first_is_not_put_off_for_ever(monkeypatch):
+    """However many come after it."""
+    monkeypatch.setattr("extproc.feed.cluster.AT_ONCE", 4)
+
+    async def story():
+        async with cluster(profile("first"), *(profile(f"p{number}") for number in range(5))) as made:
+            made.put(profile("first", rules=[rule("changed")]))
+            for turn in range(20):
+                for number in range(5):
+                    made.put(profile(f"p{number}", rules=[rule(f"r{turn}")]))
+                await asyncio.sleep(0.5)
+                if "changed" in made.rules:
+                    return
+            pytest.fail("it never was in force")
+
+    run(story())
+
+
 def test_of_very_many_changes_those_that_are_read_hold_before_the_last_is(monkeypatch):
     """But what was there at first holds at once: half a policy is none."""
     monkeypatch.setattr("extproc.feed.cluster.AT_ONCE", 4)
