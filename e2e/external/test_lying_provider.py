@@ -152,7 +152,7 @@ def running(directory: Path, url: str, *names: str) -> Iterator[Run]:
     policy.mkdir()
     rules = [RULE.format(name=name, strategy=strategy) for name in names for strategy in ("Block", "Allow")]
     (policy / "policy.yaml").write_text(HEAD + "".join(rules))
-    settings.write_text(json.dumps({"provider-url": url, "provider-timeout": TIMEOUT}))
+    settings.write_text(json.dumps({"provider-url": url, "provider-timeout": TIMEOUT, "log-level": "debug"}))
     sandbox.write_text(json.dumps({"accessToken": TOKEN, "sandboxClientId": "client-7"}))
     given = ["--no-isolate", "--audit", str(directory / "audit.jsonl"), "--ext-proc", str(settings), "--sandbox-token", str(sandbox)]
     with serve() as upstream, serving(policy, resolve=upstream.resolve(HOST), options=given) as found:
@@ -190,6 +190,8 @@ def test_who_needs_the_credential_is_refused_in_time_and_nobody_else(tmp_path):
             until(lambda name=name: at.ask(f"/Block/{name}") == 200, 15, f"{name} is not believed again")
         keys = [each.header("authorization") for each in at.upstream.received if each.target.startswith("/Block/")]
         assert keys == [f"Bearer {WELL}"] * len(LIES)
+        assert not [line for line in at.serving.lines() if SECRET in line or WELL in line]
+        assert "DEBUG" in (at.private / "external.log").read_text().upper(), "what is said at the lowest level is looked at"
         assert not [path for path in written(at, tmp_path) if any(secret in path.read_text(errors="replace") for secret in (SECRET, WELL))]
 
 

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,8 @@ class Rig:
     server: Volume
     client: Volume
     trusted: Authorities
+    address: str = LOOPBACK
+    """Where ext-proc listens."""
     process: "subprocess.Popen[bytes] | None" = None
 
     def issue(self, *, server: str = SERVER_ID, client: str = CLIENT_ID, trusted: Authorities | None = None) -> None:
@@ -111,18 +114,19 @@ class Rig:
         self.show_server(server)
         self.show_client(client)
 
-    def show_server(self, identity: str = SERVER_ID) -> None:
-        self.server.put(files(make_workload(self.trusted.signing, identity, Purpose.SERVER, now=clock.now()), self.trusted))
+    def show_server(self, identity: str = SERVER_ID, *, now: datetime | None = None) -> None:
+        """`now`: when it was signed."""
+        self.server.put(files(make_workload(self.trusted.signing, identity, Purpose.SERVER, now=now or clock.now()), self.trusted))
 
-    def show_client(self, identity: str = CLIENT_ID) -> None:
-        self.client.put(files(make_workload(self.trusted.signing, identity, Purpose.CLIENT, now=clock.now()), self.trusted))
+    def show_client(self, identity: str = CLIENT_ID, *, now: datetime | None = None) -> None:
+        self.client.put(files(make_workload(self.trusted.signing, identity, Purpose.CLIENT, now=now or clock.now()), self.trusted))
 
     def begin(self, *more: str) -> None:
         """ext-proc, from nothing; where there is one, beside it."""
         self.health = free_port()
         flags = {
             "manifests": self.directory / "policies.json",
-            "listen": f"{LOOPBACK}:{self.listen}",
+            "listen": f"[{self.address}]:{self.listen}" if ":" in self.address else f"{self.address}:{self.listen}",
             "transport": self.transport,
             "identity": "certificate",
             "health-host": LOOPBACK,
@@ -228,7 +232,9 @@ async def exchanged(request: bytes, reader: asyncio.StreamReader, writer: asynci
 
 
 @asynccontextmanager
-async def running_rig(directory: Path, *, transport: str = "h2corn", trusted: Authorities | None = None) -> AsyncIterator[Rig]:
+async def running_rig(
+    directory: Path, *, transport: str = "h2corn", trusted: Authorities | None = None, address: str = LOOPBACK
+) -> AsyncIterator[Rig]:
     upstream, proxy = free_port(), free_port()
     (directory / "policies.json").write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": policies()}))
     rig = Rig(
@@ -241,6 +247,7 @@ async def running_rig(directory: Path, *, transport: str = "h2corn", trusted: Au
         server=Volume(directory / "server"),
         client=Volume(directory / "client"),
         trusted=trusted or authorities({}, DOMAIN, now=clock.now()),
+        address=address,
     )
     rig.issue()
     binary = find_envoy({})
@@ -277,7 +284,7 @@ def sidecar(rig: Rig, resolver: tuple[str, int]) -> None:
         admin_socket=str(directory / ADMIN_SOCKET),
         dns=DnsCache(resolver=resolver, refused=NOT_PUBLIC_RANGES, pins=(LOOPBACK,)),
         pinned_ports={HOST: (rig.upstream,)},
-        external=External(address=socket_address(LOOPBACK, rig.listen), tls=tls),
+        external=External(address=socket_address(rig.address, rig.listen), tls=tls),
     )
     for name, text in compile_envoy(make_plan(selection()), {}, (), options).files.items():
         (directory / name).write_text(text)

@@ -1,13 +1,14 @@
 """Under load, certificates and authorities change and servers drain, and no request fails; a wrong id is refused, and nobody gets past it."""
 
 import asyncio
+import socket
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from controller.compile.workload_authorities import Authorities, authorities
-from controller.compile.workload_certificates import AUTHORITY_LIFETIME
+from controller.compile.workload_certificates import AUTHORITY_LIFETIME, LIFETIME
 from e2e.mutual_tls.rig import CLIENT_ID, DOMAIN, SERVER_ID, Rig, running_rig
 from groyne import clock
 
@@ -116,6 +117,38 @@ def test_a_wrong_id_is_refused_by_the_other_side_until_it_is_right_again(tmp_pat
         await until_status(rig, 200)
 
     played(story, tmp_path)
+
+
+@pytest.mark.parametrize("side", ["server", "client"])
+def test_a_certificate_that_ends_under_load_is_refused_from_then_on_and_not_before(tmp_path, side):
+    """It was signed so long ago that it ends in a few seconds; then comes one that lasts."""
+
+    async def story(rig: Rig):
+        show = rig.show_server if side == "server" else rig.show_client
+        ends = clock.now() + timedelta(seconds=8)
+        show(now=ends - LIFETIME)
+        async with rig.load() as found:
+            await asyncio.sleep((ends - clock.now()).total_seconds() - 1)
+            valid = dict(found)
+            assert set(valid) == {200}, valid
+            await until_status(rig, REFUSED)
+            await asyncio.sleep(2)
+            found.clear()
+            await asyncio.sleep(2)
+            assert set(found) == {REFUSED}, found
+            show()
+            await until_status(rig, 200)
+
+    played(story, tmp_path)
+
+
+@TRANSPORTS
+@pytest.mark.skipif(not socket.has_ipv6 or not Path("/proc/net/if_inet6").exists(), reason="no IPv6 here")
+def test_it_is_reached_over_ipv6_alone(tmp_path, transport):
+    async def story(rig: Rig):
+        assert [await rig.ask() for _ in range(5)] == [200] * 5
+
+    played(story, tmp_path, transport=transport, address="::1")
 
 
 async def until_status(rig: Rig, wanted: int) -> None:
