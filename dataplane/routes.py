@@ -71,12 +71,13 @@ def pinned_filters() -> dict[str, Resource]:
 def waiting_filters(pattern: DomainPattern, host_rules: list[HostRule], context: Context) -> dict[str, Resource]:
     """Envoy decides by the first route which filters run at all: where that is one that waits, ext-proc's must be there already."""
     waits = any(found.rule.mcp for found in native(host_rules)) or parameters(host_rules) or unescapes(pattern, host_rules, context)
-    return not_asking() if waits and context.external and asks(host_rules) else {}
+    return not_asking() if waits and context.external and asks(host_rules, context) else {}
 
 
-def asks(host_rules: list[HostRule]) -> bool:
+def asks(host_rules: list[HostRule], context: Context) -> bool:
     """Whether any request to this host goes to ext-proc."""
-    return any(found.rule.engine is Engine.EXTPROC for found in host_rules)
+    everything = context.external is not None and context.external.everything
+    return everything or any(found.rule.engine is Engine.EXTPROC for found in host_rules)
 
 
 def native(host_rules: list[HostRule]) -> list[HostRule]:
@@ -104,6 +105,9 @@ def fits(pattern: DomainPattern, host_rules: list[HostRule], context: Context) -
 
 
 def _rule_entries(pattern: DomainPattern, host_rules: list[HostRule], context: Context) -> Iterable[Entry]:
+    if context.external and context.external.everything:
+        yield from ask(True, host_rules, (), context)
+        return
     asked, unescape = parameters(host_rules), unescapes(pattern, host_rules, context)
     so_far = Pending(judged=tool_judge(native(host_rules)), parameters=asked)
     if asked or unescape:
@@ -178,7 +182,7 @@ def ask(condition: Predicate, host_rules: list[HostRule], internal: tuple[str, .
 
 
 def any_query(host_rule: HostRule) -> HostRule:
-    """Whatever the query says: of what ext-proc is asked about, nobody has read it yet."""
+    """Whatever the query says: where ext-proc decides everything, nobody has read it yet."""
     return replace(host_rule, entries=tuple(replace(entry, query=()) for entry in host_rule.entries))
 
 

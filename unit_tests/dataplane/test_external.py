@@ -150,6 +150,15 @@ def test_who_waited_for_lua_finds_ext_proc_there():
     assert "typed_per_filter_config" not in host_of(plan(issued("vault", "api.test")), "api.test")
 
 
+def test_whatever_envoy_could_decide_may_be_left_to_ext_proc():
+    """What can be read in two ways is refused all the same."""
+    made = plan(block("closed", "api.test"), rule("tools", "api.test", actions=TOOLS), issued("vault", "other.test"))
+    host = host_of(made, "api.test", External(address=SERVICE, tls=REMOTE.tls, everything=True))
+    assert name_of(route_of(host)) == ["extproc"]
+    assert modes(route_of(host, method="POST"))["request_body_mode"] == "BUFFERED"
+    assert name_of(route_of(host, "/%2f"))[0] == "refused"
+
+
 def test_who_serves_many_says_what_others_know_of_the_pod():
     """And who serves one says nothing that a pod could have written."""
     made = plan(issued("vault", "other.test"))
