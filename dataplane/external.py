@@ -62,8 +62,8 @@ class External:
 
     `identity` is said with each request by an Envoy that serves nobody else, on a socket that nobody else can open; one that
     shows a certificate of its own says nothing, and `of_many` serves pods whom other filters know. `template`, `pod` and `token`,
-    what the sandbox shows to credential providers, are told beside the identity. `everything`: every request is decided there, whatever Envoy
-    could decide itself: so the engines are held against each other (e2e/differential).
+    what the sandbox shows to credential providers, are told beside the identity. `everything`: every request is decided there, whatever
+    Envoy could decide itself: so the engines are held against each other (e2e/differential).
     """
 
     address: Resource
