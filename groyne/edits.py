@@ -36,7 +36,7 @@ TEMPLATE_GONE = "groyne: without the SandboxTemplate the rules before the edit s
 
 async def obey_edits(session: Session, relay: Relay, hide: Hide) -> None:
     """`hide` covers files that an edit made secret."""
-    async for _ in edits(session.spec.directory):
+    async for _ in edits(session.spec.directory, since=session.seen):
         try:
             await take_effect(session, relay, hide)
         except (OSError, EnvoyError, HTTPError) as error:

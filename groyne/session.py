@@ -29,6 +29,7 @@ from groyne.resolve_option import Pins
 from groyne.resolver import Resolver
 from groyne.rundir import RunDirectory, run_directory, temporary_directory
 from groyne.trust import Trust, bundles
+from groyne.watch import Fingerprint, fingerprint
 from groyne.workspace import Who, Workspace, nothing_holds, read_workspace
 
 PROXY_SOCKET = "proxy.sock"
@@ -77,6 +78,8 @@ class Session:
     audit: Audit
     env: dict[str, str] = field(repr=False)
     trust: Trust
+    seen: Fingerprint | None = None
+    """The manifests' files just before they were read: who edits while Envoy starts is heard too."""
 
     def refused(self, reason: str) -> None:
         """A connection that was refused before Envoy saw it."""
@@ -93,10 +96,12 @@ async def started(spec: RunSpec) -> AsyncIterator[Session]:
     if refusal := existing_proxy(spec.environ):
         raise RunError(refusal.message)
     binary = or_refuse(lambda: find_envoy(spec.environ))
+    seen = fingerprint(spec.directory)
     workspace = acceptable(spec)
     async with AsyncExitStack() as stack:
         directory = or_refuse(lambda: stack.enter_context(run_directory(temporary_directory(spec.environ))))
         session = await stack.enter_async_context(prepared(spec, workspace, directory))
+        session.seen = seen
         stack.push_async_callback(finished, session)
         try:
             # First: a request that it must decide would be refused.

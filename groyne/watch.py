@@ -17,11 +17,15 @@ STEP_MS = 60
 LOOK_EVERY_MS = 700
 
 Mark = tuple[str | int, ...]
+Fingerprint = tuple[Mark | None, ...]
 
 
-async def edits(path: Path, *, look_every_ms: int = LOOK_EVERY_MS) -> AsyncIterator[None]:
-    """Yields after each change below the directory, or of the one file. It need not be there all the time."""
-    seen = fingerprint(path)
+async def edits(path: Path, *, since: Fingerprint | None = None, look_every_ms: int = LOOK_EVERY_MS) -> AsyncIterator[None]:
+    """Yields after each change below the directory, or of the one file. It need not be there all the time.
+
+    `since`: what was there when it was read; what has changed from then until now is a change too. Without it, from now on.
+    """
+    seen = fingerprint(path) if since is None else since
     while True:
         root = watchable(path)
         watched = mark(root)
@@ -45,7 +49,7 @@ def watchable(path: Path) -> Path:
     return path if path.is_dir() else path.parent
 
 
-def fingerprint(path: Path) -> tuple[Mark | None, ...]:
+def fingerprint(path: Path) -> Fingerprint:
     """Differs as soon as a manifest was written, replaced, added or removed, through links too."""
     return tuple(mark(file, content=True) for file in files.find(path).paths)
 

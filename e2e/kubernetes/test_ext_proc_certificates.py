@@ -310,6 +310,13 @@ def test_decisions_go_on_while_the_api_server_is_away_and_then_edits_are_obeyed(
         answers.add((found["status"], found["body"]["authorization"]))
     breakable.start("apiserver")
     team.apply(team.secret("key", apiKey="after-the-outage"))
-    until(lambda: sidecar.ask()["body"]["authorization"] == "Bearer after-the-outage", "the edit is obeyed", LONG)
+    after = []
+
+    def obeyed() -> bool:
+        after.append(sidecar.ask())
+        return after[-1]["status"] == 200 and after[-1]["body"]["authorization"] == "Bearer after-the-outage"
+
+    until(obeyed, lambda: f"the edit is obeyed: {after[-1]}", LONG)
     assert answers == {(200, known)}
+    assert not [found for found in after if found["status"] != 200]
     assert set(sidecar.order(do="loaded")) == {"200"}

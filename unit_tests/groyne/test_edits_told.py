@@ -117,7 +117,7 @@ def test_an_edit_that_fails_for_the_worlds_reasons_ends_nothing(monkeypatch, cap
     """A full disk is told; the next edit is taken."""
     taken = []
 
-    async def twice(_):
+    async def twice(_, *, since):
         yield
         yield
 
@@ -128,6 +128,6 @@ def test_an_edit_that_fails_for_the_worlds_reasons_ends_nothing(monkeypatch, cap
 
     monkeypatch.setattr(edits, "edits", twice)
     monkeypatch.setattr(edits, "take_effect", fails_once)
-    asyncio.run(edits.obey_edits(SimpleNamespace(spec=SimpleNamespace(directory=None)), None, None))
+    asyncio.run(edits.obey_edits(SimpleNamespace(spec=SimpleNamespace(directory=None), seen=None), None, None))
     assert len(taken) == 2
     assert said(capsys) == ["groyne: the edit did not take effect: /run/rds.json: No space left on device"]

@@ -41,6 +41,25 @@ def noticed(path, *changes):
     return asyncio.run(follow())
 
 
+@pytest.mark.parametrize("whole", [True, False], ids=["a directory", "one file"])
+def test_what_changes_between_the_reading_and_the_watch_is_a_change(tmp_path, whole):
+    """An Envoy takes a second to start, and people save more than once."""
+    file = tmp_path / "a.yaml"
+    file.write_text("0")
+    path = tmp_path if whole else file
+
+    async def follow(since):
+        changed = edits(path, since=since, look_every_ms=SOON)
+        await asyncio.wait_for(anext(changed), 10)
+        await changed.aclose()
+
+    read = fingerprint(path)
+    file.write_text("another")
+    asyncio.run(follow(read))
+    with pytest.raises(TimeoutError):
+        asyncio.run(asyncio.wait_for(follow(fingerprint(path)), 10 * SOON / 1000))
+
+
 @pytest.mark.parametrize("how", [write, replace])
 @pytest.mark.parametrize("whole", [True, False], ids=["a directory", "one file"])
 def test_a_file_may_be_written_or_replaced_again_and_again(tmp_path, how, whole):
