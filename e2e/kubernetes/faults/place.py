@@ -86,6 +86,12 @@ class Place:
         """Of everything that the controller reads or writes here."""
         return {(kind, raw["metadata"]["name"]): raw["metadata"]["resourceVersion"] for kind in WATCHED for raw in self.list(kind)}
 
+    def orphans(self) -> set[tuple[str, str]]:
+        """What the garbage collector has yet to take: its owner is gone."""
+        there = {raw["metadata"]["uid"] for raw in self.list("template")}
+        found = [(kind, raw["metadata"]) for kind in WATCHED for raw in self.list(kind)]
+        return {(kind, head["name"]) for kind, head in found if {each["uid"] for each in head.get("ownerReferences", ())} - there}
+
     def end(self) -> None:
         """A namespace takes its time; what a controller would do in it goes first."""
         for kind in ("template", "profile"):

@@ -175,6 +175,7 @@ def test_a_life_goes_on_after_a_crash_before_or_after_any_of_its_writes(ground: 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         places = list(pool.map(lambda trial: crash(ground, tmp_path, kubeconfig, trial), trials))
     log.info("%d crashes: %s", len(trials), [str(each) for each in trials])
+    until(lambda: not any(place.orphans() for place in places), "the garbage collector is done", PATIENCE)
     before = [place.versions() for place in places]
     assert second_opinion(ground, tmp_path / "once.log") == 0
     assert [place.versions() for place in places] == before
