@@ -75,6 +75,15 @@ class ControlPlane(Cluster):
         """etcd forgets its history. What the API server has cached it still answers from, until it is restarted (or has no watch cache)."""
         return etcd.compact(self.place.etcd)
 
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        """etcd has no room: who writes is told so."""
+        etcd.full(self.place.etcd, now=True)
+        try:
+            yield
+        finally:
+            etcd.full(self.place.etcd, now=False)
+
     def http(self) -> httpx.Client:
         """The administrator's own connection, for tests that ask often: each kubectl takes a tenth of a second to start."""
         return httpx.Client(base_url=self.place.server, verify=self._tls, timeout=10, trust_env=False)

@@ -23,6 +23,11 @@ def put(address: str, key: str, raw: dict[str, Any]) -> None:
     _post(f"{address}/v3/kv/put", encoded)
 
 
+def full(address: str, *, now: bool) -> None:
+    """With the alarm that it raises at its quota nothing can be put any more, and things can be deleted."""
+    _post(f"{address}/v3/maintenance/alarm", {"action": "ACTIVATE" if now else "DEACTIVATE", "alarm": "NOSPACE"})
+
+
 def healthy(address: str) -> bool:
     try:
         return bool(httpx.get(f"{address}/health", timeout=1, trust_env=False).json()["health"] == "true")

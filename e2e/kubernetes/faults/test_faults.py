@@ -201,6 +201,23 @@ def test_etcd_is_restored_to_what_it_was(scene: Scene, tmp_path: Path):
 WRITES = "create,update,patch,delete"
 
 
+def test_etcd_has_no_room(scene: Scene):
+    """F22. Nobody can write, not for the Lease either. It is tried again at the pace of any failure, and done when there is room."""
+    scene.faults.add(Rule(verb=WRITES, resource="secrets,networkpolicies", action=Status(500, "InternalError")))
+    scene.edit(scene.bad)
+    scene.bad.delete("policy", "agent-network-policy")
+    with scene.ground.full():
+        scene.faults.clear()
+        began = time.monotonic()
+        time.sleep(10)
+        asked = [each for each in scene.asked(began) if each.resource != "leases"]
+        told = {each.code for each in asked if each.verb in {"create", "patch"} and each.ended}
+        assert told == {500}, told
+        assert len(asked) <= 10 * FEW, [str(each) for each in asked]
+    scene.settled()
+    assert scene.operator.starts == 1
+
+
 @contextmanager
 def asleep(ground: ControlPlane) -> Iterator[None]:
     """Everything that remembers, but the controller."""
