@@ -23,7 +23,7 @@ from kube.age import Age, older
 from kube.answers import TOO_LARGE
 from kube.backoff import Backoff
 from kube.client import Client, Page, WatchEvent
-from kube.errors import ApiError, Gone, Invalid, NotFound, Throttled, TimedOut, Unavailable
+from kube.errors import ApiError, Forbidden, Gone, Invalid, NotFound, Throttled, TimedOut, Unavailable
 from kube.failures import where
 from kube.objects import Raw, Resource, key_of, metadata, resource_version
 from kube.paging import all_pages
@@ -109,6 +109,7 @@ class Reflector:
         self._versions = (resource, *otherwise)
         self.synced = False
         self.last_error: ApiError | None = None
+        self._refused_once = False
         self.resource_version = ""
         self._client = client
         self._sink = sink
@@ -288,13 +289,22 @@ class Reflector:
         if type(before) is not type(error):
             self._turned()
 
+    def _too_soon(self, error: ApiError) -> bool:
+        """Whether it is a refusal by an API server that has just come back. It serves before it has read its RBAC objects, and refuses
+        everybody: the first refusal after other failures is not believed, the next one is.
+        """
+        away = self.last_error is not None and not isinstance(self.last_error, Forbidden)
+        self._refused_once, before = isinstance(error, Forbidden) and away, self._refused_once
+        return self._refused_once and not before
+
     def _failed(self, error: ApiError) -> float:
         """The pause before the next attempt."""
         level = logging.DEBUG if type(error) is type(self.last_error) else logging.WARNING
         log.log(level, "%s: %s", self.resource, error)
         now = self._now()
         self._count(failures=1)
-        self._note(error)
+        if not self._too_soon(error):
+            self._note(error)
         self._failing_since = now if self._failing_since is None else self._failing_since
         if error.reason == TOO_LARGE:
             self._age.doubt()

@@ -44,14 +44,18 @@ class Followed:
 
     def __init__(self, *steps: Any, seconds: float = 3600.0, random: Callable[[], float] = lambda: 0.5, **options: Any) -> None:
         self.script, self.sink = Script(*steps), Heard()
+        self.turns: list[str] = []
         run(self._follow(seconds, random, options))
 
     async def _follow(self, seconds: float, random: Callable[[], float], options: Any) -> None:
         client = Client(self.script, field_manager="test")
-        self.reflector = Reflector(client, MAPS, sink=self.sink, random=random, **options)
+        self.reflector = Reflector(client, MAPS, sink=self.sink, random=random, turned=self._turned, **options)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.reflector.run()
+
+    def _turned(self) -> None:
+        self.turns.append(type(self.reflector.last_error).__name__)
 
     @property
     def asked(self) -> list[str]:
@@ -266,6 +270,27 @@ def test_rights_withdrawn_leave_what_is_known_and_say_why_nothing_new_comes() ->
     assert followed.reflector.synced
     assert not followed.reflector.healthy
     assert isinstance(followed.reflector.last_error, Forbidden)
+
+
+REFUSED = refusal(403, "Forbidden")
+
+
+@pytest.mark.parametrize(
+    ("steps", "turns"),
+    [
+        ([Unavailable("away"), REFUSED], ["NoneType", "Unavailable", "NoneType"]),
+        ([Unavailable("away"), REFUSED, REFUSED], ["NoneType", "Unavailable", "Forbidden", "NoneType"]),
+        ([Unavailable("away"), REFUSED, Unavailable("away"), REFUSED], ["NoneType", "Unavailable", "NoneType"]),
+        ([REFUSED], ["NoneType", "Forbidden", "NoneType"]),
+    ],
+    ids=["once", "twice", "once and once", "by one that was there"],
+)
+def test_an_api_server_that_has_just_come_back_is_not_believed_when_it_refuses_once(steps: list[Any], turns: list[str]) -> None:
+    """It serves before it has read its RBAC objects; for whom a refusal means that a namespace has closed, credentials would be gone."""
+    back = (watched(),) if steps == [REFUSED] else (listed(20, A), watched())
+    followed = Followed(listed(10, A), watched(bookmark(11), then=40), *steps, *back)
+    assert followed.turns == turns[1:]
+    assert followed.reflector.healthy
 
 
 def test_an_event_told_twice_is_passed_on_once() -> None:
