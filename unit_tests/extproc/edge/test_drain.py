@@ -40,7 +40,7 @@ async def asked(address) -> bool:
 async def refused(port) -> bool:
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, ConnectionResetError):  # the latter where it closes just then
         return True
     writer.close()
     return False
