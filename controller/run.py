@@ -59,12 +59,11 @@ async def run(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> i
 
 
 async def act(settings: Settings, around: Surroundings, assembly: Assembly, stop: asyncio.Event, now: Callable[[], datetime]) -> int:
-    synced = await unless(stop, assembly.synced())
-    if settings.once:
-        return await once(assembly, stop) if synced else too_early()
-    if not synced:
-        return OK
+    if not await unless(stop, assembly.synced()):
+        return too_early() if settings.once else OK
     log.info("synced")
+    if settings.once:
+        return await once(assembly, stop)
     if not settings.leader_election:
         await working(assembly, stop)
         return OK
@@ -72,7 +71,6 @@ async def act(settings: Settings, around: Surroundings, assembly: Assembly, stop
 
 
 async def once(assembly: Assembly, stop: asyncio.Event) -> int:
-    log.info("synced")
     if await finished(stop, assembly.once()):
         return OK
     return too_early() if stop.is_set() else FAILED
