@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from dataplane.external import RBAC, ClientTls, External, decided_rules, external_cluster, processor, tls_files
 from dataplane.external_settings import Body, ExternalSettings
+from dataplane.listeners import READ_ONE_WAY, early_headers, without_prefix
 from dataplane.names import DECIDED, INTERNAL_PREFIX
 from dataplane.secrets import Layout
 from dataplane.xds import Resource, extension
@@ -21,19 +22,10 @@ NO_SETTINGS = ("allowModeOverride", "body", "shadowMode")
 
 def connection_manager(scheme: Literal["http", "https"]) -> Resource:
     """What a client says of its scheme, for which a rule may ask, counts for nothing; nor do headers that are called as ours."""
-    ours = extension(
-        "envoy.http.early_header_mutation.header_mutation",
-        "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
-        mutations=[{"remove_on_match": {"key_matcher": {"prefix": INTERNAL_PREFIX}}}],
-    )
     return {
+        **READ_ONE_WAY,
         "scheme_header_transformation": {"scheme_to_overwrite": scheme},
-        "early_header_mutation_extensions": [ours],
-        "normalize_path": True,
-        "merge_slashes": True,
-        "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
-        "strip_trailing_host_dot": True,
-        "use_remote_address": True,
+        "early_header_mutation_extensions": [early_headers(without_prefix(INTERNAL_PREFIX))],
         "xff_num_trusted_hops": 0,
     }
 

@@ -262,22 +262,41 @@ def dns_filters(dns: DnsCache) -> list[Resource]:
     return [judged, {**extension(names.DNS_FILTER + names.PINNED, kind, dns_cache_config=dns.pinned.config), "disabled": True}]
 
 
+READ_ONE_WAY: Resource = {
+    "normalize_path": True,
+    "merge_slashes": True,
+    "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
+    "strip_trailing_host_dot": True,
+    "use_remote_address": True,
+}
+"""Of a connection manager: without these a request could be judged in one reading and sent in another, or take another's address."""
+
+
+def early_headers(*mutations: Resource) -> Resource:
+    """Before routing, and before any filter."""
+    return extension(
+        "envoy.http.early_header_mutation.header_mutation",
+        "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+        mutations=list(mutations),
+    )
+
+
+def without_prefix(prefix: str) -> Resource:
+    return {"remove_on_match": {"key_matcher": {"prefix": prefix}}}
+
+
 def early_mutation() -> Resource:
-    """Before routing: no header of a client survives that Envoy or we take for our own, then ours say what conditions read.
+    """No header of a client survives that Envoy or we take for our own, then ours say what conditions read.
 
     Envoy drops `x-envoy-` headers only later, and reads `x-envoy-original-path` as the path wherever none is named.
     """
     shown = f"%REQUESTED_SERVER_NAME%|%FILTER_STATE({names.CONNECT_HOST}:PLAIN)%"
     values = {names.PATH_HEADER: "%PATH(NQ:PATH)%", names.NAMES_HEADER: shown, names.ID_HEADER: "%UNIQUE_ID%"}
-    removed = [{"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in (names.INTERNAL_PREFIX, "x-envoy-")]
+    removed = [without_prefix(prefix) for prefix in (names.INTERNAL_PREFIX, "x-envoy-")]
     appended = [
         {"append": {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}} for key, value in values.items()
     ]
-    return extension(
-        "envoy.http.early_header_mutation.header_mutation",
-        "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
-        mutations=[*removed, *appended],
-    )
+    return early_headers(*removed, *appended)
 
 
 def http_manager(
@@ -297,11 +316,7 @@ def http_manager(
         early_header_mutation_extensions=[early_mutation()],
         scheme_header_transformation={"scheme_to_overwrite": scheme},
         upgrade_configs=[{"upgrade_type": upgrade} for upgrade in upgrades],
-        normalize_path=True,
-        merge_slashes=True,
-        path_with_escaped_slashes_action="KEEP_UNCHANGED",
-        strip_trailing_host_dot=True,
-        use_remote_address=True,
+        **READ_ONE_WAY,
         skip_xff_append=True,
         internal_address_config=nobody,
         generate_request_id=False,
