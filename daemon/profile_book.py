@@ -168,7 +168,7 @@ def ref_of(raw: Raw) -> ProfileRef:
 
 def stamp_of(raw: Raw) -> tuple[Any, ...]:
     """Equal for two states of an object that mean the same to us."""
-    ours = tuple(sorted((key, value) for key, value in objects.annotations(raw).items() if key.startswith(annotations.PREFIX)))
+    ours = tuple(our_annotations(raw).items())
     return objects.uid_of(raw), objects.generation(raw), ours
 
 
@@ -196,9 +196,14 @@ def source_of(raw: Raw) -> Raw:
     """The object less what does not bear on its meaning, so that it stays the same as long as it means the same."""
     head = objects.metadata(raw)
     kept = {name: head[name] for name in ("name", "namespace", "uid", "generation") if head.get(name) is not None}
-    ours = {key: value for key, value in sorted(objects.annotations(raw).items()) if key.startswith(annotations.PREFIX)}
+    ours = our_annotations(raw)
     noted = {"annotations": ours} if ours else {}
     return {"apiVersion": raw.get("apiVersion"), "kind": raw.get("kind"), "metadata": {**kept, **noted}, "spec": raw.get("spec")}
+
+
+def our_annotations(raw: Raw) -> dict[str, str]:
+    """Those that bear on its meaning, in order. kubectl's own is the whole object once more."""
+    return {key: value for key, value in sorted(objects.annotations(raw).items()) if key.startswith(annotations.PREFIX)}
 
 
 def version_from(source: Any) -> Version | None:

@@ -23,7 +23,7 @@ from crds.sandbox_template import SandboxTemplate
 from daemon.kinds import GLOBAL_PROFILES, NAMESPACES, OLDER_TEMPLATES, PODS, PROFILES, SECRETS, TEMPLATES
 from daemon.last_good import LastGood
 from daemon.opted_in import OptedIn
-from daemon.profile_book import ProfileBook, Version, ref_of
+from daemon.profile_book import ProfileBook, Version, our_annotations, ref_of
 from daemon.secret_reader import SecretReader
 from extproc.feed import Swap
 from extproc.feed.pace import Pace, put_aside
@@ -48,8 +48,6 @@ AT_ONCE = 1000
 OPT_IN_LABEL = "groyne.dev/secrets=managed"
 HEAD = ("name", "namespace", "uid", "generation", "resourceVersion", "annotations")
 SPEC = "packed"
-LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-"""As large as the profile itself, and nothing of ours reads it."""
 NOTHING: Raw = {}
 ENDED = frozenset({"Succeeded", "Failed"})
 
@@ -246,8 +244,8 @@ def packed(raw: Raw) -> Raw:
     kept = {name: head[name] for name in HEAD if name in head}
     if "namespace" in kept:
         kept["namespace"] = once(kept["namespace"])
-    if isinstance(notes := kept.get("annotations"), dict):
-        kept["annotations"] = {name: text for name, text in notes.items() if name != LAST_APPLIED}
+    if "annotations" in kept:
+        kept["annotations"] = our_annotations(raw)
     return {**{name: once(raw.get(name)) for name in ("apiVersion", "kind")}, "metadata": kept, SPEC: json.dumps(raw.get("spec"))}
 
 

@@ -11,7 +11,7 @@ from crds.annotations import OUR_LABELS
 from daemon.kinds import CONFIG_MAPS, GLOBAL_PROFILES, NAMESPACES, PODS, PROFILES, SECRETS, TEMPLATES
 from daemon.last_good import PROFILES_KEY
 from daemon.profile_book import source_of
-from extproc.feed.cluster import LAST_APPLIED, REREAD, ClusterFeed, packed, unpack
+from extproc.feed.cluster import REREAD, ClusterFeed, packed, unpack
 from extproc.feed.quiet import LONGEST, QUIET
 from kube.client import Client
 from kube.objects import Key
@@ -236,7 +236,7 @@ def test_of_very_many_changes_those_that_are_read_hold_before_the_last_is(monkey
     run(story())
 
 
-@pytest.mark.parametrize("kubectls", [{}, {LAST_APPLIED: "x" * 100_000}])
+@pytest.mark.parametrize("kubectls", [{}, {"kubectl.kubernetes.io/last-applied-configuration": "x" * 100_000}])
 def test_of_a_profile_only_its_head_is_kept_once_it_is_compiled(kubectls):
     """And of that not what kubectl wrote down, which is the whole profile once more."""
     raw = packed(profile(annotations={"groyne.dev/passthrough-domains": "a.example", **kubectls}))
