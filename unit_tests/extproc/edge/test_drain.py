@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -37,6 +37,26 @@ async def asked(address) -> bool:
         return bool(answer)
 
 
+@asynccontextmanager
+async def running(server):
+    """It listens; at the end it stops, if it has not been told to."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(server.run())
+        await server.started()
+        yield
+        server.stop()
+
+
+@asynccontextmanager
+async def stream(address):
+    """One that was answered, and is open."""
+    async with calling(address) as process:
+        call = process()
+        await call.write(headers())
+        assert await call.read()
+        yield call
+
+
 async def refused(port) -> bool:
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -53,19 +73,13 @@ def test_who_connects_while_it_drains_is_refused_and_open_streams_go_on(transpor
 
     async def live():
         listening = TRANSPORTS[transport](known(), Place(bind=address, drain=30))
-        async with asyncio.TaskGroup() as group:
-            group.create_task(listening.run())
-            await listening.started()
-            async with calling(address) as process:
-                call = process()
-                await call.write(headers())
-                assert await call.read()
-                listening.stop()
-                async with asyncio.timeout(20):
-                    while not await refused(port):  # noqa: ASYNC110 - nobody tells
-                        await asyncio.sleep(0.02)
-                await call.done_writing()
-                await listening.ended()
+        async with running(listening), stream(address) as call:
+            listening.stop()
+            async with asyncio.timeout(20):
+                while not await refused(port):  # noqa: ASYNC110 - nobody tells
+                    await asyncio.sleep(0.02)
+            await call.done_writing()
+            await listening.ended()
 
     asyncio.run(live())
 
@@ -75,18 +89,11 @@ def test_who_takes_anothers_place_answers_all_while_the_other_still_has_a_stream
 
     async def live():
         server = H2cornServer(Application(known()), bind=address, drain=30, shared=True)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(server.run())
-            await server.started()
-            async with calling(address) as process:
-                call = process()
-                await call.write(headers())
-                assert await call.read()
-                server._exchanged.set()
-                await asyncio.sleep(0.3)
-                assert all([await asked(address) for _ in range(20)])
-                await call.done_writing()
-            server.stop()
+        async with running(server), stream(address) as call:
+            server._exchanged.set()
+            await asyncio.sleep(0.3)
+            assert all([await asked(address) for _ in range(20)])
+            await call.done_writing()
 
     asyncio.run(live())
 
@@ -96,16 +103,13 @@ def test_who_cannot_take_anothers_place_leaves_it_in_place(monkeypatch, caplog):
 
     async def live():
         server = H2cornServer(Application(known()), bind=address, drain=5, shared=True)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(server.run())
-            await server.started()
+        async with running(server):
             config = server._config
             monkeypatch.setattr(server, "_config", lambda _, secured: config(["fd://999999"], secured))
             server._exchanged.set()
             await asyncio.sleep(0.3)
             assert await asked(address)
             assert "certificate" in server.not_ready()
-            server.stop()
 
     asyncio.run(live())
     assert "the old one stays" in caplog.text
@@ -118,9 +122,7 @@ def test_who_cannot_take_anothers_place_tries_again_by_itself_and_is_not_ready_u
 
     async def live():
         server = H2cornServer(Application(known()), bind=address, drain=5, shared=True)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(server.run())
-            await server.started()
+        async with running(server):
             assert server.not_ready() is None
             first, config = list(server._servers), server._config
             broken, found = [["fd://999999"], ["no place"]], []
@@ -137,7 +139,6 @@ def test_who_cannot_take_anothers_place_tries_again_by_itself_and_is_not_ready_u
             assert [bool(each) for each in found] == [False, True, True]
             assert server.not_ready() is None
             assert await asked(address)
-            server.stop()
 
     asyncio.run(live())
 
