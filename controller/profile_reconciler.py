@@ -78,7 +78,7 @@ class ProfileReconciler:
         self.unsaid.add(ref)
         wait = self.pace.wait(ref)
         if wait > 0:
-            return Result(requeue_after=wait)
+            return Result(requeue_after=wait, tried=False)
         self.pace.note(ref)
         await self._write(ref, raw, status)
         self.unsaid.discard(ref)

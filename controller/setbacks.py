@@ -10,8 +10,17 @@ from datetime import datetime
 from controller.compile.redacted import Redacted
 from controller.renewal import CertificateKind, ends
 from crds.problem import Problem
+from daemon.kinds import NETWORK_POLICIES
 from kube.errors import ApiError, Invalid
 from kube.objects import Key
+
+
+class ConflictingOwner(ApiError):  # noqa: N818
+    """A NetworkPolicy of this name belongs to somebody else; it is looked at again later."""
+
+    def __init__(self, name: Key, problem: Problem) -> None:
+        super().__init__(f"{NETWORK_POLICIES} {name}: {problem.reason}")
+        self.problem = problem
 
 
 def not_taken(name: Key, error: Invalid) -> Problem:
@@ -30,6 +39,8 @@ def told(error: Exception) -> Problem:
     if not isinstance(error, ApiError):
         message = f"it could not be worked out ({type(error).__name__}, see the controller's log); it is tried again"
         return Problem(reason="InternalError", message=message, fatal=False)
+    if isinstance(error, ConflictingOwner):
+        return replace(error.problem, fatal=False)
     reason = error.reason or type(error).__name__
     return Problem(reason="WriteFailed", message=f"the API server did not take it ({reason}); it is tried again", fatal=False)
 

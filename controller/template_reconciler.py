@@ -24,20 +24,20 @@ from controller.policy_writer import PolicyWriter, warnings_text
 from controller.references import Resolved, Resolver, ca_named, not_opted_in
 from controller.renewal import CertificateKind, due, ends
 from controller.secret_writer import SecretWriter, decoded, refused, with_profiles
-from controller.setbacks import as_said_to_profiles, not_renewed, not_taken, readable_ends, told
+from controller.setbacks import ConflictingOwner, as_said_to_profiles, not_renewed, not_taken, readable_ends, told
 from controller.template_book import TemplateBook
 from controller.template_inputs import template_inputs
 from controller.workshop import Workshop
 from crds import parse
 from crds.problem import Problem
 from crds.sandbox_template import SandboxTemplate
-from daemon.kinds import NETWORK_POLICIES, TEMPLATES, templates_like
+from daemon.kinds import TEMPLATES, templates_like
 from daemon.last_good import LastGood
 from daemon.profile_book import Entry, ProfileBook
 from daemon.secret_reader import Access, NotReadableYet, SecretReader
 from kube import objects
 from kube.client import Client
-from kube.errors import ApiError, Invalid
+from kube.errors import Invalid
 from kube.objects import Key, Raw
 from kube.reconcile import Result
 from kube.store import Store
@@ -143,9 +143,9 @@ class TemplateReconciler:
             return later(failed, 1.0)
         except Exception as error:  # noqa: BLE001 — raised below
             failed.append(error)
-            outcome = self._unwritten(key, template, error)
-        if failed and outcome.written:
-            outcome = replace(outcome, written=False)
+            outcome = self._unwritten(key, template)
+        if failed:
+            outcome = replace(outcome, written=False, failures=outcome.failures or self._setbacks(key, failed))
         self._put(key, outcome)
         return later(failed, self._rest(outcome))
 
@@ -181,7 +181,7 @@ class TemplateReconciler:
         if problem:
             self._effects.announce(raw, problem)
             if problem.fatal:
-                raise ConflictingOwner(f"{NETWORK_POLICIES} {name}: {problem.reason}")
+                raise ConflictingOwner(name, problem)
 
     async def _egress(self, key: Key, raw: Raw, template: SandboxTemplate) -> Outcome:
         access = self._rooms.secrets.access(key.namespace)
@@ -280,11 +280,16 @@ class TemplateReconciler:
             failure = failure and not_renewed(failure, found)
         return replace(base, failures=(failure,) if failure else ())
 
-    def _unwritten(self, key: Key, template: SandboxTemplate, error: Exception) -> Outcome:
+    def _unwritten(self, key: Key, template: SandboxTemplate) -> Outcome:
         before = self._ledger.get(key)
         unresolved = before.unresolved if before else {}
-        failures = () if isinstance(error, TooSoon) else (told(error),)
-        return Outcome(selected=self._selected(template_identity(template)), unresolved=unresolved, failures=failures)
+        return Outcome(selected=self._selected(template_identity(template)), unresolved=unresolved)
+
+    def _setbacks(self, key: Key, failed: list[Exception]) -> tuple[Problem, ...]:
+        """What is only put off says nothing new: what could not be written before still is not."""
+        before = self._ledger.get(key)
+        lasting = tuple(problem for problem in before.failures if not problem.fatal) if before else ()
+        return tuple(dict.fromkeys(told(error) for error in failed if not isinstance(error, TooSoon))) or lasting
 
     def _rest(self, outcome: Outcome) -> float | None:
         if outcome.unseen:
@@ -294,13 +299,9 @@ class TemplateReconciler:
         return max(1.0, min(outcome.renew_at - self._now(), LONGEST_REST).total_seconds())
 
 
-class ConflictingOwner(ApiError):  # noqa: N818
-    """An object of this name belongs to somebody else; it is looked at again later."""
-
-
 def later(failed: list[Exception], rest: float | None) -> Result:
     errors = [error for error in failed if not isinstance(error, TooSoon)]
     if errors:
         raise errors[0]
     waits = [error.seconds for error in failed if isinstance(error, TooSoon)]
-    return Result(requeue_after=min(waits) if waits else rest)
+    return Result(requeue_after=min(waits), tried=False) if waits else Result(requeue_after=rest)

@@ -70,7 +70,7 @@ class WorkloadKeeper:
         try:
             due = await self._bring(self.now())
         except TooSoon as early:
-            return Result(requeue_after=early.seconds)
+            return Result(requeue_after=early.seconds, tried=False)
         self.complete = due is not None
         seconds = (due - self.now()).total_seconds() if due else LOOK
         return Result(requeue_after=min(max(seconds, 1.0), LOOK))

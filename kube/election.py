@@ -145,11 +145,10 @@ class Election:
 
     async def release(self) -> None:
         """Lets another lead at once. What was written as leader must have ended before: `may_write` is False from here on."""
-        led, raw = self.is_leader, self._raw
-        self._confirmed = None
+        led, self._confirmed = self.is_leader, None
         self._tell(leads=False)
-        if led and raw is not None:
-            await self._attempt(lambda: self._give_up(raw), _now() + RELEASE_DEADLINE)
+        if led:
+            await self._attempt(self._give_up, _now() + RELEASE_DEADLINE)
 
     async def _campaign(self) -> bool:
         try:
@@ -177,13 +176,17 @@ class Election:
             raise LeadershipLost(f"the Lease is held by {self.holder or 'nobody'}")
         return await self._write(raw)
 
-    async def _give_up(self, raw: Raw) -> bool:
-        try:
+    async def _give_up(self) -> bool:
+        if self._raw is not None:
+            try:
+                await self._client.replace(LEASES, self._lease, released(self._raw, self._now()))
+            except Conflict:
+                self._raw = None
+            else:
+                return True
+        raw = await self._client.get(LEASES, self._lease)
+        if record_of(raw).holder == self._identity:
             await self._client.replace(LEASES, self._lease, released(raw, self._now()))
-        except Conflict:
-            raw = await self._client.get(LEASES, self._lease)
-            if record_of(raw).holder == self._identity:
-                await self._client.replace(LEASES, self._lease, released(raw, self._now()))
         return True
 
     async def _create(self) -> bool:

@@ -2,6 +2,7 @@
 
     Result()                        forgotten until somebody adds the key
     Result(requeue_after=s)         in s seconds
+    Result(…, tried=False)          the same, but what failed before is not forgotten: it was too soon to try
     TerminalError                   logged once, forgotten until somebody adds the key
     Conflict, AlreadyExists, NotFound   soon, without noise: another was quicker than the cache
     ApiError with retry_after       after that time at the earliest, and after the key's back-off
@@ -38,6 +39,8 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     requeue_after: float | None = None
+    tried: bool = True
+    """False where nothing was done yet: that is no success, and the back-off of a key that fails goes on where it was."""
 
 
 class ReconcileObserver(Protocol):
@@ -135,11 +138,13 @@ class Controller(Generic[K]):
             raise
 
     def _succeeded(self, key: K, result: Result) -> Outcome:
-        self._queue.forget(key)
         self._told.pop(key, None)
+        if result.tried:
+            self._queue.forget(key)
         if result.requeue_after is None:
             return Outcome.SUCCESS
-        self._queue.add_after(key, max(result.requeue_after, SOONEST))
+        again = self._queue.add_after if result.tried else self._queue.put_off
+        again(key, max(result.requeue_after, SOONEST))
         return Outcome.REQUEUE_AFTER
 
     def _failed(self, key: K, raised: BaseException) -> Outcome:

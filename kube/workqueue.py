@@ -101,6 +101,10 @@ class WorkQueue(Generic[K]):
         spread = at_least * (1 + self._random() / 10)
         self._delay(self._to_retry, item, max(failures.backoff.next(), spread), priority)
 
+    def put_off(self, item: K, seconds: float) -> None:
+        """Again after `seconds`, nothing having been tried: neither a failure nor a success, and the retry of an item that had failed."""
+        self._delay(self._to_retry if item in self._failures else self._later, item, seconds, None)
+
     def forget(self, item: K) -> None:
         """It did not fail, or will not be tried again: the next failure is its first, and no retry is due any more."""
         if self._failures.pop(item, None) is not None:

@@ -6,7 +6,7 @@ import pytest
 
 from controller import template_reconciler
 from controller.workshop import Workshop
-from daemon.kinds import GLOBAL_PROFILES, PROFILES, SECRETS
+from daemon.kinds import GLOBAL_PROFILES, NETWORK_POLICIES, PROFILES, SECRETS
 from unit_tests.controller.raw_objects import global_profile, injecting, profile, rule, secret, template
 from unit_tests.controller.stage import Stage, staged
 from unit_tests.kube.fake_server import refusal
@@ -146,6 +146,44 @@ def test_once_does_not_claim_what_was_refused(resource):
         assert await stage.once() is False
         stage.fault = lambda sent: None
         assert await stage.once() is True
+
+    played(story)
+
+
+@pytest.mark.parametrize("resource", [SECRETS, NETWORK_POLICIES, PROFILES], ids=["Secrets", "NetworkPolicies", "statuses"])
+def test_what_cannot_be_written_is_tried_ever_more_seldom_and_its_status_does_not_flicker(resource):
+    """Also what was too soon to be written again once more: that is no success after which a failure would count as the first."""
+
+    async def story(stage: Stage):
+        await stage.start()
+        await stage.rest()
+        stage.fault = lambda sent: refusal(500) if sent.resource == resource and sent.verb in ("create", "patch") else None
+        for raw in (template(), profile("limits")):
+            stage.put(raw)
+        await stage.rest()
+        before = len(stage.server.sent)
+        await stage.rest(300)
+        assert len(stage.server.sent) - before <= 300
+        if resource != PROFILES:
+            assert programmed(stage)[:2] == ("False", "WriteFailed")
+            assert len([sent for sent in stage.writes() if sent.resource == PROFILES]) <= 3
+        stage.fault = lambda sent: None
+        await stage.rest()
+        assert programmed(stage)[:2] == ("True", "Distributed")
+
+    played(story)
+
+
+def test_of_a_network_policy_that_is_somebody_else_s_the_profiles_say_so():
+    async def story(stage: Stage):
+        theirs = {"name": "python-network-policy", "namespace": "team-a"}
+        stage.put({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": theirs, "spec": {"podSelector": {}}})
+        for raw in (template(), profile("limits")):
+            stage.put(raw)
+        await stage.start()
+        await stage.rest()
+        assert programmed(stage)[:2] == ("False", "OwnershipConflict")
+        assert "NetworkPolicy python-network-policy is not controlled by the SandboxTemplate" in programmed(stage)[2]
 
     played(story)
 

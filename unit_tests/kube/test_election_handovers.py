@@ -178,6 +178,19 @@ def test_a_leader_whose_loop_was_blocked_for_twelve_seconds_writes_nothing_more_
         assert leader.observed == [False, True, False, False]
 
 
+def test_a_leader_whose_last_renewal_failed_releases_the_lease_all_the_same():
+    with drill_of(5, longest_write=0.05) as drill:
+        drill.until_led(SOON)
+        drill.world.run(drill.world.time + 30)
+        leader, drill.server.failing = drill.leader, 1.0
+        drill.world.run(drill.world.time + 2 * drill.settings.retry)
+        leader.machine.loop.call_soon(leader.stop.set)
+        drill.world.run(drill.world.time + SOON, while_=lambda: leader.observed[-1])
+        drill.server.failing = 0.0
+        assert drill.until_led() <= AT_ONCE
+        assert leader.ended == "released"
+
+
 class Reckless(ElectionSettings):
     """Lets a write begin until the leader gives up, however long it takes."""
 

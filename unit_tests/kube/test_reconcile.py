@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+from itertools import pairwise
 
 import pytest
 
+from kube.budget import RetryBudget
 from kube.errors import AlreadyExists, Conflict, Forbidden, NotFound, Throttled, Unavailable
 from kube.objects import Key
 from kube.reconcile import Controller, Result, TerminalError
@@ -98,6 +100,26 @@ class TestWhatComesNext:
         work = Counter(ValueError(), ValueError(), Result(requeue_after=10), ValueError())
         run(running(work, KEY))
         assert work.moments == pytest.approx([0, 0.005, 0.015, 10.015, 10.02], abs=1e-3)
+
+    def test_what_was_too_soon_to_try_is_no_success_and_delays_go_on_growing(self):
+        work = Counter(*[ValueError(), Result(requeue_after=0.1, tried=False)] * 10)
+        q = run(running(work, KEY))
+        between = [later - earlier for earlier, later in pairwise(work.moments)]
+        assert between[1::2] == pytest.approx([0.1] * 10, abs=1e-3)
+        assert between[::2] == pytest.approx([0.005 * 2**failed for failed in range(10)], abs=1e-3)
+        assert q.retries(KEY) == 0
+
+    def test_what_was_too_soon_to_try_comes_again_also_where_nothing_had_failed(self):
+        work = Counter(Result(requeue_after=7, tried=False))
+        run(running(work, KEY))
+        assert work.moments == [0, 7]
+
+    def test_what_was_too_soon_to_try_is_a_retry_and_has_to_wait_for_one_like_any_other(self):
+        work = Counter(ValueError(), Result(requeue_after=1, tried=False))
+        q = WorkQueue(random=lambda: 0.0, budget=RetryBudget(per_second=0.1, burst=1))
+        run(running(work, KEY, q=q))
+        assert work.moments[1] == pytest.approx(0.005, abs=1e-3)
+        assert work.moments[2] >= 10
 
     def test_a_success_before_a_pending_retry_makes_that_retry_needless(self):
         work = Counter(*[ValueError()] * 12, Result())
