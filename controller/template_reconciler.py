@@ -145,8 +145,9 @@ class TemplateReconciler:
             failed.append(error)
             outcome = self._unwritten(key, template)
         if failed:
-            outcome = replace(outcome, written=False, failures=outcome.failures or self._setbacks(key, failed))
-        self._put(key, outcome)
+            outcome = replace(outcome, written=False, failures=outcome.failures or setbacks(failed))
+        if not only_put_off(failed) or self._ledger.get(key) is None:
+            self._put(key, outcome)
         return later(failed, self._rest(outcome))
 
     async def _label(self, key: Key, raw: Raw, _template: SandboxTemplate) -> None:
@@ -285,18 +286,21 @@ class TemplateReconciler:
         unresolved = before.unresolved if before else {}
         return Outcome(selected=self._selected(template_identity(template)), unresolved=unresolved)
 
-    def _setbacks(self, key: Key, failed: list[Exception]) -> tuple[Problem, ...]:
-        """What is only put off says nothing new: what could not be written before still is not."""
-        before = self._ledger.get(key)
-        lasting = tuple(problem for problem in before.failures if not problem.fatal) if before else ()
-        return tuple(dict.fromkeys(told(error) for error in failed if not isinstance(error, TooSoon))) or lasting
-
     def _rest(self, outcome: Outcome) -> float | None:
         if outcome.unseen:
             return LOOK_AGAIN
         if outcome.renew_at is None:
             return None
         return max(1.0, min(outcome.renew_at - self._now(), LONGEST_REST).total_seconds())
+
+
+def only_put_off(failed: list[Exception]) -> bool:
+    """Which is no news: what was written before still is, what could not be written still is not, and soon more is known."""
+    return bool(failed) and all(isinstance(error, TooSoon) for error in failed)
+
+
+def setbacks(failed: list[Exception]) -> tuple[Problem, ...]:
+    return tuple(dict.fromkeys(told(error) for error in failed if not isinstance(error, TooSoon)))
 
 
 def later(failed: list[Exception], rest: float | None) -> Result:

@@ -125,6 +125,7 @@ class Reflector:
         self._must_list = True
         self._age = Age(resource)
         self._failing_since: float | None = None
+        self._gone_until = 0.0
         self._statistics = Statistics()
         self._backoff = Backoff(first=settings.first_pause, most=settings.longest_pause, reset_after=settings.healthy_after, random=random)
 
@@ -311,7 +312,17 @@ class Reflector:
         unknown = isinstance(error, Gone | Invalid) or error.reason == TOO_LARGE
         too_long = now - self._failing_since >= self._settings.relist_after and not isinstance(error, Throttled)
         self._must_list = self._must_list or unknown or too_long
-        return max(self._backoff.next(), min(error.retry_after or 0, self._settings.longest_wait))
+        pause = self._backoff.next()
+        if isinstance(error, Gone) and self._is_news(now):
+            pause = self._settings.first_pause * (1 + self._random() / 2)
+        return max(pause, min(error.retry_after or 0, self._settings.longest_wait))
+
+    def _is_news(self, now: float) -> bool:
+        """A server that was away has come back and knows no version from before: what to do is known, and however long it was away is no
+        reason to wait. One that says so again and again is waited for like any other failure.
+        """
+        news, self._gone_until = now >= self._gone_until, now + self._settings.healthy_after
+        return news
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

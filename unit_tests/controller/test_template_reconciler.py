@@ -174,6 +174,24 @@ def test_what_cannot_be_written_is_tried_ever_more_seldom_and_its_status_does_no
     played(story)
 
 
+def test_a_secret_that_is_only_written_too_often_makes_no_status_flicker():
+    async def story(stage: Stage):
+        for raw in (template(), injecting(), secret()):
+            stage.put(raw)
+        await stage.start()
+        await stage.rest()
+        before, versions = len(stage.writes()), 8
+        for number in range(versions):
+            stage.put(secret(apiKey=f"value-{number}-end"))
+            await stage.rest(0.1)
+        await stage.rest()
+        written = [sent.resource for sent in stage.writes()[before:]]
+        assert 2 < written.count(SECRETS) < versions
+        assert written.count(PROFILES) == 0
+
+    played(story)
+
+
 def test_of_a_network_policy_that_is_somebody_else_s_the_profiles_say_so():
     async def story(stage: Stage):
         theirs = {"name": "python-network-policy", "namespace": "team-a"}

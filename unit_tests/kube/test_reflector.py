@@ -99,6 +99,15 @@ def test_an_expired_version_is_listed_anew_after_a_first_pause(gone: Any) -> Non
     assert sum(followed.pauses) <= 2
 
 
+def test_a_server_that_comes_back_without_its_history_is_listed_after_a_first_pause_however_long_it_was_away() -> None:
+    away = [refusal(503, "ServiceUnavailable")] * 4
+    followed = Followed(listed(10), *away, listed(10), GONE, listed(30), GONE, listed(40), watched())
+    assert followed.asked[-6:] == ["list limit=1", "watch 10", "list", "watch 30", "list", "watch 40"]
+    before, after, again = followed.pauses[4], followed.pauses[6], followed.pauses[8]
+    assert (before, after) == (8.0, 1.0)
+    assert again > before, "soon after it is a failure like any other"
+
+
 def test_versions_that_always_expire_are_listed_anew_slower_and_slower_up_to_the_limit() -> None:
     steps = [step for version in range(20) for step in (listed(version + 10), GONE)]
     pauses = Followed(*steps, random=lambda: 0.0).pauses[1::2]

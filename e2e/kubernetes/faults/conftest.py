@@ -16,8 +16,14 @@ def ground(breakable: ControlPlane) -> ControlPlane:
     return breakable
 
 
+LEASE = "/apis/coordination.k8s.io/v1/namespaces/groyne-system/leases/groyne-controller"
+
+
 @pytest.fixture
 def faults(ground: ControlPlane) -> Iterator[FaultProxy]:
+    """Nobody leads at first: a test that failed may have left its Lease to somebody who is gone."""
+    with ground.http() as http:
+        http.delete(LEASE)
     with fault_proxy(ground, seed=1) as made:
         yield made
 
