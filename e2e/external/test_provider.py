@@ -1,60 +1,21 @@
 """A credential that a provider issues, through `groyne run`: what the provider is shown, what arrives, and where it never stands."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from e2e.external.test_faults import POLICY, Run, until
+from e2e.support.provider import ISSUED, Provider, providing
 from e2e.support.serving import serving
 from e2e.support.upstream import serve
 
 pytestmark = pytest.mark.timeout(120)
 HOST = "api.test"
-ISSUED = "sk-issued-0123456789"
 TOKEN = "the-sandbox-is-who-it-is"
 STRICT = POLICY.replace("failStrategy: Allow", "failStrategy: Block")
-
-
-@dataclass(slots=True)
-class Provider:
-    url: str = ""
-    status: int = 200
-    asked: list[tuple[str, dict]] = field(default_factory=list)
-
-
-@contextmanager
-def providing() -> Iterator[Provider]:
-    provider = Provider()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self):
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            provider.asked.append((self.headers["authorization"], body))
-            answer = json.dumps({"apiKey": ISSUED}).encode() if provider.status == 200 else b"an error that quotes sk-live-secret"
-            self.send_response(provider.status)
-            self.send_header("content-length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, *_):
-            """Nobody reads it."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    provider.url = f"http://127.0.0.1:{server.server_address[1]}/"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield provider
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """A gateway of somebody else's, whose Envoy has what `groyne gateway` wrote: each request is decided by ext-proc over mutual TLS, or refused.
 
-The gateway shows a template's certificate, so that what it sends is that template's. Pods told apart by address or filter state are
-`unit_tests/extproc/test_admission.py`'s; here it is Envoy's side that is looked at.
+The gateway shows a template's certificate, so that what it sends is that template's. Pods told apart by their addresses are
+`e2e/kubernetes/test_shared_gateway.py`'s; here it is Envoy's side that is looked at.
 """
 
 import http.client
@@ -17,18 +17,15 @@ import h2.config
 import h2.connection
 import h2.events
 import pytest
-import yaml
-from typer.testing import CliRunner
 
 from controller.compile.workload_authorities import authorities
 from e2e.bench.world import LOOPBACK, free_port
 from e2e.external.test_faults import until
-from e2e.mutual_tls.rig import DOMAIN, SERVER_ID, TEAM, Rig, Volume, policies
+from e2e.mutual_tls.gateway import Asked, bootstrap
+from e2e.mutual_tls.rig import DOMAIN, TEAM, Rig, Volume, policies
 from e2e.support.upstream import Upstream, serve
 from groyne import clock
-from groyne.__main__ import app
 from unit_tests.dataplane.envoy_process import running_envoy
-from unit_tests.groyne.test_gateway import MANAGER, ROUTER
 
 pytestmark = [pytest.mark.envoy, pytest.mark.timeout(120)]
 TOOLS = {"defaultAction": "deny", "rules": [{"method": "tools/call", "action": "allow", "toolNames": ["read_file"]}]}
@@ -93,32 +90,14 @@ def running(directory: Path) -> Iterator[Gateway]:
     try:
         with serve() as upstream:
             port = free_port()
-            with running_envoy(bootstrap(directory, rig, upstream, port), log_level="error"):
+            asked = Asked(ext_proc=rig.listen, certificates=rig.client.path)
+            with running_envoy(bootstrap(directory, asked, upstream=upstream.port, port=port), log_level="error"):
                 found = Gateway(port=port, upstream=upstream, rig=rig)
                 until(lambda: found.ask("other.test") == 200, 30, "the gateway never answered")
                 upstream.received.clear()
                 yield found
     finally:
         rig.end()
-
-
-def bootstrap(directory: Path, rig: Rig, upstream: Upstream, port: int) -> dict[str, Any]:
-    out = directory / "out"
-    options = {"--server-id": SERVER_ID, "--certificates": str(rig.client.path), "--scheme": "http", "--out": str(out)}
-    done = CliRunner().invoke(app, ["gateway", f"{LOOPBACK}:{rig.listen}", *(part for pair in options.items() for part in pair)])
-    assert done.exit_code == 0, done.output
-    ours = yaml.safe_load((out / "http-connection-manager.yaml").read_text())
-    ours["http_filters"].append(ROUTER)
-    routes = {
-        "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "upstream"}}]}]
-    }
-    manager = {"name": "http", "typed_config": {"@type": MANAGER, "stat_prefix": "gateway", "route_config": routes, **ours}}
-    chains = [{"filters": [manager]}]
-    listener = {"name": "all", "address": {"socket_address": {"address": LOOPBACK, "port_value": port}}, "filter_chains": chains}
-    endpoint = {"endpoint": {"address": {"socket_address": {"address": LOOPBACK, "port_value": upstream.port}}}}
-    assigned = {"cluster_name": "upstream", "endpoints": [{"lb_endpoints": [endpoint]}]}
-    clusters = [{"name": "upstream", "type": "STATIC", "load_assignment": assigned}, yaml.safe_load((out / "cluster.yaml").read_text())]
-    return {"node": {"id": "gateway", "cluster": "gateway"}, "static_resources": {"listeners": [listener], "clusters": clusters}}
 
 
 def test_each_request_is_decided(tmp_path):
