@@ -16,6 +16,7 @@ from ipaddress import ip_address
 from controller.compile.workload_secrets import CLIENT, CLIENT_AUTHORITIES
 from controller.settings import Settings
 from crds.problem import Problem
+from daemon.endpoint import Endpoint
 from dataplane.external import ClientTls, External
 from dataplane.redirect import Families
 from dataplane.sidecar import DIRECTORY
@@ -71,11 +72,13 @@ class ExtProcPlace:
 
     @property
     def host(self) -> str:
-        return self.settings.ext_proc_address.rpartition(":")[0].strip("[]")
+        """Empty where there is none."""
+        address = self.settings.ext_proc_address
+        return Endpoint.parse(address).host if address else ""
 
     @property
     def port(self) -> int:
-        return int(self.settings.ext_proc_address.rpartition(":")[2])
+        return Endpoint.parse(self.settings.ext_proc_address).port
 
     @property
     def lacking(self) -> str | None:

@@ -10,7 +10,8 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from controller.settings_values import Id, Pairs
-from daemon.settings import ENDPOINT, LABEL, NAME, SUBDOMAIN, Model, OptionalPath, Port, Ranges, Seconds, of, together
+from daemon.endpoint import OptionalEndpoint
+from daemon.settings import LABEL, NAME, SUBDOMAIN, Model, OptionalPath, Port, Ranges, Seconds, of, together
 from dataplane.external_settings import ExternalSettings, read_settings
 from kube.election import ElectionSettings
 
@@ -167,13 +168,11 @@ class Settings(Model):
         json_schema_extra=of("NUMBER"),
     )
 
-    ext_proc_address: str = Field(
+    ext_proc_address: OptionalEndpoint = Field(
         "",
         description="Where ext-proc is: HOST:PORT of its Service. The controller looks a name up, because sandboxes cannot; its pods"
         " listen on the same port, in the controller's namespace. Without one, profiles that need ext-proc are not accepted.",
         json_schema_extra=of("HOST:PORT"),
-        pattern=ENDPOINT,
-        max_length=260,
     )
     ext_proc_id: Id = Field(
         "",

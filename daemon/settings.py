@@ -20,14 +20,12 @@ TOGETHER = "groyne_together"
 NAME = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)$"
 SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 LABEL = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?=([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"
-ENDPOINT = r"^$|^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?):[1-9][0-9]{0,4}$"
 COLLECTOR = r"^$|^https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?):[1-9][0-9]{0,4}$"
 REMEDIES = {
     NAME: "must be a name: lower-case letters, digits and `-`, with a letter or digit first and last",
     f"^$|{NAME}": "must be the name of one namespace, or empty for all of them",
     SUBDOMAIN: "must be a name: lower-case letters, digits, `-` and `.`, with a letter or digit first and last",
     COLLECTOR: "must be http://HOST:PORT or https://HOST:PORT, such as `http://collector.observability.svc:4317`",
-    ENDPOINT: "must be HOST:PORT, such as `groyne-ext-proc.groyne-system.svc:9002` or `[fd00::9]:9002`",
     LABEL: "must be a label as `key=value`, such as `groyne.dev/secrets=managed`",
 }
 

@@ -1,13 +1,11 @@
 """`groyne gateway`: what a shared gateway's Envoy is told so that it asks ext-proc, as files to put into its own configuration."""
 
 import json
-import re
 from collections.abc import Iterable
 from enum import StrEnum
-from ipaddress import IPv6Address
 from pathlib import Path
 
-from daemon.settings import ENDPOINT, REMEDIES
+from daemon.endpoint import Endpoint
 from dataplane.external import ClientTls
 from dataplane.external_settings import ExternalSettings
 from dataplane.gateway import NO_SETTINGS, gateway_files
@@ -18,8 +16,6 @@ from groyne.yaml_text import yaml_text
 from mtls.spiffe import SpiffeId
 
 READABLE = 0o644
-LAST_PORT = 65535
-LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?")
 
 
 class Scheme(StrEnum):
@@ -37,10 +33,10 @@ def write_gateway(
     address: str, server_id: str, certificates: str, settings: ExternalSettings, *, scheme: Scheme, out: Path, at: str
 ) -> list[str]:
     """The files' names below `out`. `at` is where the gateway's Envoy sees `out`. Raises GatewayError or OSError."""
-    host, port = endpoint(address)
+    place = endpoint(address)
     tls = ClientTls(server_id=server_id_of(server_id), directory=absolute("--certificates", certificates))
-    place = Layout(directory=absolute("--at", at))
-    made = gateway_files(socket_address(host, port), tls, settings, place, scheme=scheme.value)
+    layout = Layout(directory=absolute("--at", at))
+    made = gateway_files(socket_address(place.host, place.port), tls, settings, layout, scheme=scheme.value)
     files = {
         "http-connection-manager.yaml": yaml_text({**made.connection_manager, "http_filters": list(made.filters)}),
         "cluster.yaml": yaml_text({name: value for name, value in made.cluster.items() if name != "@type"}),
@@ -52,21 +48,11 @@ def write_gateway(
     return sorted(files)
 
 
-def endpoint(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
-    known = address and re.fullmatch(ENDPOINT, address) and int(port) <= LAST_PORT and (host.startswith("[") or not host_problem(host))
-    if host.startswith("["):
-        try:
-            host = str(IPv6Address(host[1:-1]))
-        except ValueError:
-            known = False
-    if not known:
-        raise GatewayError(f"HOST:PORT {address!r}: {REMEDIES[ENDPOINT]}")
-    return host, int(port)
-
-
-def host_problem(host: str) -> bool:
-    return not all(LABEL.fullmatch(label) for label in host.split("."))
+def endpoint(address: str) -> Endpoint:
+    try:
+        return Endpoint.parse(address)
+    except ValueError as error:
+        raise GatewayError(f"HOST:PORT {address!r}: {error}") from None
 
 
 def not_of_a_gateway(names: Iterable[str]) -> None:
