@@ -19,7 +19,7 @@ from controller.compile.output import Manifest
 from controller.compile.secret import CONTENT_HASH, size_problem
 from controller.compile.template import Cluster
 from controller.ledger import Ledger, Outcome
-from controller.pace import TooSoon
+from controller.pace import Pace, TooSoon
 from controller.policy_writer import PolicyWriter, warnings_text
 from controller.references import Resolved, Resolver, ca_named, not_opted_in
 from controller.renewal import CertificateKind, due, ends
@@ -87,7 +87,7 @@ class TemplateReconciler:
     def __init__(self, rooms: Rooms, effects: Effects, ledger: Ledger, now: Callable[[], datetime]) -> None:
         self._rooms, self._effects, self._ledger, self._now = rooms, effects, ledger, now
         self._cas = CaKeeper(rooms.secrets, effects.secrets)
-        self._workshop = Workshop()
+        self._workshop, self._looks = Workshop(), Pace()
         self._unended: set[Key] = set()
         """Templates whose last turn came to nothing, without an error to tell of. Once is no news: a start makes no status flicker."""
 
@@ -216,6 +216,7 @@ class TemplateReconciler:
         if before and self._nothing_to_do(name, authority_name, before, inputs):
             behind = self._rooms.secrets.behind(name, before.version) or self._cas.behind(authority_name, before.ca_version)
             return replace(before, selected=base.selected, unresolved=base.unresolved, inputs=inputs, unseen=behind)
+        self._looks.take(name)  # however often somebody writes into it; what is written then is paced likewise
         live = await self._effects.secrets.read(name)
         authority = await self._cas.read(authority_name, objects.uid_of(raw), before.ca_version if before else "")
         now = self._now()

@@ -7,6 +7,7 @@ import pytest
 from controller import template_reconciler
 from controller.workshop import Workshop
 from daemon.kinds import GLOBAL_PROFILES, NETWORK_POLICIES, PROFILES, SECRETS
+from kube.objects import key_of
 from unit_tests.controller.raw_objects import global_profile, injecting, profile, rule, secret, template
 from unit_tests.controller.stage import Stage, staged
 from unit_tests.kube.fake_server import refusal
@@ -190,6 +191,33 @@ def test_a_secret_that_is_only_written_too_often_makes_no_status_flicker():
         assert written.count(PROFILES) == 0
 
     played(story)
+
+
+def test_a_secret_into_which_somebody_writes_all_the_time_is_looked_at_twice_a_second_and_set_right_in_the_end():
+    async def story(stage: Stage):
+        for raw in (template(), injecting(), secret()):
+            stage.put(raw)
+        await stage.start()
+        await stage.rest()
+        before, seconds = len(stage.server.sent), 10
+        for number in range(50 * seconds):
+            live = stage.get(SECRETS, "python-egress")
+            stage.server.storage.update(SECRETS, key_of(live), noted(live, str(number)))
+            await stage.rest(0.02)
+        looked = [sent for sent in stage.server.sent[before:] if sent.verb == "get" and sent.key.name == "python-egress"]
+        assert seconds <= len(looked) <= 2.5 * seconds
+        live = stage.get(SECRETS, "python-egress")
+        stage.server.storage.update(SECRETS, key_of(live), {**live, "data": {}})
+        await stage.rest(2)
+        assert stage.get(SECRETS, "python-egress")["data"]
+
+    played(story)
+
+
+def noted(raw, text):
+    """As somebody else writes it who means no harm."""
+    head = raw["metadata"]
+    return {**raw, "metadata": {**head, "annotations": {**head["annotations"], "theirs": text}}}
 
 
 def test_of_a_network_policy_that_is_somebody_else_s_the_profiles_say_so():
