@@ -1,128 +1,22 @@
 """A cluster's objects as the source of snapshots, on an API server in memory and on virtual time."""
 
 import asyncio
-import base64
 import json
-from contextlib import asynccontextmanager
 
 import pytest
 
 from crds.annotations import OUR_LABELS
-from daemon.kinds import CONFIG_MAPS, GLOBAL_PROFILES, NAMESPACES, PODS, PROFILES, SECRETS, TEMPLATES
+from daemon.kinds import GLOBAL_PROFILES, NAMESPACES, PODS, PROFILES, SECRETS, TEMPLATES
 from daemon.last_good import PROFILES_KEY
 from daemon.profile_book import source_of
-from extproc.feed.cluster import REREAD, ClusterFeed, packed, unpack
+from extproc.feed.cluster import ClusterFeed, packed, unpack
 from extproc.feed.quiet import LONGEST, QUIET
-from kube.client import Client
 from kube.objects import Key
-from policy.program import Identity, SecretKeyRef
+from policy.program import Identity
 from unit_tests.controller.raw_objects import global_profile, injecting, profile, rule, secret, template
-from unit_tests.controller.stage import OPT_IN, Inline, namespace
-from unit_tests.kube.fake_server import FakeServer, refusal
+from unit_tests.extproc.feed.clusters import MINE, SOON, broken, cluster, pod
+from unit_tests.kube.fake_server import refusal
 from unit_tests.kube.virtual import run
-
-RESOURCES = (TEMPLATES, PROFILES, GLOBAL_PROFILES, SECRETS, CONFIG_MAPS, PODS, NAMESPACES)
-BY_KIND = {resource.kind: resource for resource in RESOURCES}
-SOON = 3 * QUIET + 0.3
-"""Seconds after which a change is in force where everything answers."""
-MINE = Identity(namespace="team-a", labels=(("app", "agent"),))
-KEY = SecretKeyRef(namespace="team-a", name="key", key="apiKey")
-
-
-class Cluster:
-    """What users do, and a feed that may be ended and begun anew."""
-
-    def __init__(self, **how):
-        self.server = FakeServer(RESOURCES, before=self.before)
-        self.bound = {"team-a"}
-        self.fault = lambda sent: None
-        self.how = how
-        self.snapshots = []
-        self.life = None
-
-    def before(self, sent):
-        fault = self.fault(sent)
-        if fault is None and sent.resource in (SECRETS, CONFIG_MAPS) and sent.key.namespace not in self.bound:
-            return refusal(403, "Forbidden")
-        return fault
-
-    async def start(self):
-        assert self.life is None
-        client = Client(self.server, field_manager="test")
-        self.life = asyncio.ensure_future(ClusterFeed(client, self.snapshots.append, **self.how).run())
-
-    async def end(self):
-        if self.life:
-            self.life.cancel()
-            await asyncio.gather(self.life, return_exceptions=True)
-            self.life = None
-
-    async def rest(self, seconds=SOON):
-        await asyncio.sleep(seconds)
-        assert self.life is not None
-        assert not self.life.done(), self.life
-
-    def put(self, raw):
-        resource, key = BY_KIND[raw["kind"]], Key(raw["metadata"].get("namespace", ""), raw["metadata"]["name"])
-        head = {name: raw["metadata"][name] for name in ("name", "namespace", "labels", "annotations") if name in raw["metadata"]}
-        live = self.server.storage.get(resource, key)
-        if live is None:
-            return self.server.storage.create(resource, {**raw, "metadata": head})
-        written = {**raw, "metadata": {**live["metadata"], "annotations": {}, "labels": {}, **head}}
-        live = self.server.storage.update(resource, key, written)
-        return (
-            self.server.storage.update(resource, key, {**live, "status": raw["status"]}, subresource="status") if "status" in raw else live
-        )
-
-    def drop(self, resource, name, space="team-a"):
-        self.server.storage.delete(resource, Key(space, name))
-
-    @property
-    def view(self):
-        return self.snapshots[-1].view(MINE)
-
-    @property
-    def rules(self):
-        return [each.name for each in self.view.selection.rules]
-
-    @property
-    def credential(self):
-        return self.view.credentials.get(KEY)
-
-
-@asynccontextmanager
-async def cluster(*objects, opted_in=True, begun=True, **how):
-    asyncio.get_running_loop().set_default_executor(Inline())
-    made = Cluster(**how)
-    made.put(namespace("team-a", **(OPT_IN if opted_in else {})))
-    for each in objects:
-        made.put(each)
-    try:
-        if begun:
-            await made.start()
-            await made.rest()
-        yield made
-    finally:
-        await made.end()
-
-
-def pod(name, address, space="team-a", *, phase="Running", host=False, labels=None):
-    head = {"name": name, "namespace": space, "labels": labels or {"app": "agent"}}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": head,
-        "spec": {"hostNetwork": host, "containers": []},
-        "status": {"phase": phase, "podIP": address, "podIPs": [{"ip": address}]},
-    }
-
-
-def config_map(**data):
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "known", "namespace": "team-a"}, "data": data}
-
-
-def broken(name="limits"):
-    return profile(name, rules=[rule("no-uploads", "not a host")])
 
 
 @pytest.mark.parametrize("late", [PROFILES, GLOBAL_PROFILES, TEMPLATES, NAMESPACES, SECRETS])
@@ -259,142 +153,6 @@ def test_what_a_status_says_changes_nothing():
     run(story())
 
 
-def test_a_credential_is_followed():
-    """Rotated it is in the next snapshot; deleted it is gone; made anew it is back."""
-
-    async def story():
-        async with cluster(injecting(), secret(apiKey="one")) as made:
-            assert made.credential == "one"
-            made.put(secret(apiKey="two"))
-            await made.rest()
-            assert made.credential == "two"
-            made.drop(SECRETS, "key")
-            await made.rest()
-            assert made.credential is None
-            made.put(secret(apiKey="three"))
-            await made.rest()
-            assert made.credential == "three"
-
-    run(story())
-
-
-def test_only_secrets_that_a_rule_names_are_read():
-    """Of all others the metadata alone."""
-
-    async def story():
-        async with cluster(injecting(), secret(), secret("other", apiKey="not-asked-for")) as made:
-            read = [sent.key.name for sent in made.server.sent if sent.resource == SECRETS and sent.verb == "get"]
-            assert read == ["key"]
-            assert all("Partial" in sent.accept for sent in made.server.sent if sent.resource == SECRETS and sent.verb in {"list", "watch"})
-
-    run(story())
-
-
-def test_a_namespace_that_opts_out_takes_its_credentials_along():
-    """By its label or by its RoleBinding; other namespaces are not disturbed."""
-
-    async def story():
-        async with cluster(injecting(), secret()) as made:
-            assert made.credential
-            made.put(namespace("team-a"))
-            await made.rest()
-            assert made.credential is None
-            made.put(namespace("team-a", **OPT_IN))
-            await made.rest(5.0)
-            assert made.credential
-
-    run(story())
-
-
-def test_the_loss_of_the_right_to_read_takes_the_credentials_along():
-    """When the watch is opened again and refused."""
-
-    async def story():
-        async with cluster(injecting(), secret()) as made:
-            made.bound.clear()
-            for stream in list(made.server.streams):
-                stream.cut()
-            await made.rest(60.0)
-            assert made.credential is None
-            made.bound.add("team-a")
-            await made.rest(400.0)
-            assert made.credential
-
-    run(story())
-
-
-@pytest.mark.parametrize("named", [True, False])
-def test_a_namespace_that_opts_out_leaves_no_value_behind(named):
-    """Also of a Secret that no profile names any more: who opts in again has it read again."""
-
-    async def story():
-        async with cluster(injecting(), secret()) as made:
-
-            def gets():
-                return sum(sent.resource == SECRETS and sent.verb == "get" for sent in made.server.sent)
-
-            assert (made.credential, gets()) == ("first-value", 1)
-            if not named:
-                made.drop(PROFILES, "keys")
-                await made.rest()
-            made.put(namespace("team-a"))
-            await made.rest()
-            assert made.credential is None
-            made.put(namespace("team-a", **OPT_IN))
-            made.put(injecting())
-            await made.rest(5.0)
-            assert (made.credential, gets()) == ("first-value", 2)
-
-    run(story())
-
-
-def test_a_secret_that_may_not_be_read_is_none():
-    """In a namespace that never opted in nothing is even asked for."""
-
-    async def story():
-        async with cluster(injecting(), secret(), opted_in=False) as made:
-            assert made.rules == ["key"]
-            assert made.credential is None
-            assert not [sent for sent in made.server.sent if sent.resource == SECRETS]
-
-    run(story())
-
-
-def test_a_value_that_cannot_be_read_now_stays_as_it_was():
-    """And is read when it can be."""
-
-    async def story():
-        async with cluster(injecting(), secret(apiKey="one")) as made:
-            made.fault = lambda sent: refusal(500, "InternalError") if sent.resource == SECRETS and sent.verb == "get" else None
-            made.put(secret(apiKey="two"))
-            await made.rest()
-            assert made.credential == "one"
-            made.fault = lambda sent: None
-            await made.rest(10.0)
-            assert made.credential == "two"
-
-    run(story())
-
-
-@pytest.mark.parametrize("code", [429, 503])
-def test_after_a_restart_a_secret_that_cannot_be_listed_yet_is_not_missing(code):
-    """Nothing is decided before it is known."""
-
-    async def story():
-        async with cluster(injecting(), secret(), begun=False) as made:
-            made.fault = lambda sent: refusal(code) if sent.resource == SECRETS else None
-            await made.start()
-            await made.rest(30.0)
-            assert not made.snapshots
-            made.fault = lambda sent: None
-            await made.rest(60.0)
-            assert {
-                each.view(Identity(namespace="team-a", labels=(("app", "agent"),))).credentials.get(KEY) for each in made.snapshots
-            } == {"first-value"}
-
-    run(story())
-
-
 def test_decisions_go_on_while_the_api_server_is_away():
     """Minutes and hours; then what happened meanwhile is in force."""
 
@@ -434,27 +192,6 @@ def test_a_profile_that_does_not_compile_any_more_stays_in_force():
             made.drop(PROFILES, "limits")
             await made.rest()
             assert made.rules == []
-
-    run(story())
-
-
-def test_config_maps_that_inputs_name_are_read_again_and_again():
-    """They have no watch."""
-    reading = profile(inputs=[{"name": "known", "configMap": {"name": "known"}}])
-
-    async def story():
-        async with cluster(reading, config_map(a="1")) as made:
-            ref = made.view.selection.profiles[0].ref
-            assert made.view.inputs[ref] == {"known": {"a": "1"}}
-            before = len(made.snapshots)
-            await made.rest(3 * REREAD)
-            assert len(made.snapshots) == before, "what is the same is no reason to begin anew"
-            made.put(config_map(a="2"))
-            await made.rest(REREAD + SOON)
-            assert made.view.inputs[ref] == {"known": {"a": "2"}}
-            made.drop(CONFIG_MAPS, "known")
-            await made.rest(REREAD + SOON)
-            assert made.view.inputs.get(ref, {}) == {}
 
     run(story())
 
@@ -530,21 +267,3 @@ def test_one_namespace_is_all_that_is_looked_at():
             assert asked == {"team-a"}
 
     run(story())
-
-
-def test_no_value_is_logged(caplog):
-    """At any level, also where a value cannot be read."""
-    hidden = base64.b64encode(b"first-value").decode()
-
-    async def story():
-        async with cluster(injecting(), secret()) as made:
-            made.fault = lambda sent: refusal(500, "InternalError") if sent.resource == SECRETS and sent.verb == "get" else None
-            made.put(secret(apiKey="second-value"))
-            await made.rest(5.0)
-
-    with caplog.at_level("DEBUG"):
-        run(story())
-    told = caplog.text + "".join(str(vars(record)) for record in caplog.records)
-    assert "read the cluster" in told
-    assert not {"first-value", "second-value", hidden} & set(told.split())
-    assert "-value" not in told
