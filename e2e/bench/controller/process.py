@@ -38,6 +38,14 @@ def turns(replica: Replica) -> float:
     return turn(text, "sandboxtemplate") + turn(text, "securityprofile")
 
 
+def lag(text: str, percent: float) -> float:
+    """So many of the event loop's beats were at most so many seconds late: the bound of a bucket. Infinite beyond the last one."""
+    found = re.findall(r'^groyne_event_loop_lag_seconds_bucket\{le="([^"]+)"\} (\S+)$', text, re.MULTILINE)
+    buckets = sorted((float(bound), float(count)) for bound, count in found)
+    beats = buckets[-1][1]
+    return next(bound for bound, count in buckets if count >= beats * percent / 100)
+
+
 def turn(text: str, controller: str) -> float:
     return total(text, "controller_runtime_reconcile_total", controller)
 

@@ -21,7 +21,7 @@ from controller.settings import Settings
 from daemon.kinds import PROFILES
 from e2e.bench.controller.cases import NAMESPACE, Case, profile_of
 from e2e.bench.controller.load import client_of, fill
-from e2e.bench.controller.process import at_rest, turns, used
+from e2e.bench.controller.process import at_rest, lag, metrics, turns, used
 from e2e.bench.controller.watching import Watching
 from e2e.cluster import ControlPlane, control_plane
 from e2e.cluster import Settings as ControlPlaneSettings
@@ -36,6 +36,8 @@ USER = f"system:serviceaccount:{SYSTEM}:{ACCOUNT}"
 PATIENCE = 120.0
 PATIENCE_EACH = 0.1
 PAUSE = 0.5
+LATE = 99.9
+"""Per cent of the event loop's beats."""
 QUIET = 3.0
 """Seconds in which what has been put off would have come."""
 # Ten thousand Secrets are more than etcd takes without being told.
@@ -51,7 +53,9 @@ class Floor:
 
 @dataclass(slots=True, kw_only=True)
 class Measured:
-    """Seconds since the process's start, by what was last; `writes_again` after a start with nothing changed, `edits` in seconds."""
+    """Seconds since the process's start, by what was last; `writes_again` after a start with nothing changed, `edits` in seconds,
+    `lag` the event loop's, from the start to the last edit.
+    """
 
     case: Case
     first: float = 0.0
@@ -59,6 +63,7 @@ class Measured:
     cpu: float = 0.0
     server_cpu: float = 0.0
     megabytes: float = 0.0
+    lag: float = 0.0
     edits: list[float] = field(default_factory=list)
     floor: Floor | None = None
     writes_again: list[str] = field(default_factory=list)
@@ -83,6 +88,7 @@ def measure(case: Case, directory: Path, progress: Progress) -> Measured:
             progress(f"{case.title}: edits")
             edited(cluster, case, found)
             found.megabytes = used(replica.process.pid).megabytes
+            found.lag = lag(metrics(replica), LATE)
         if case.floor:
             progress(f"{case.title}: the floor")
             found.floor = floor(cluster)

@@ -4,7 +4,7 @@ import pytest
 
 from e2e.bench.controller.__main__ import run
 from e2e.bench.controller.cases import FULL, NORMAL, QUICK, Case
-from e2e.bench.controller.process import total
+from e2e.bench.controller.process import lag, total
 from e2e.bench.controller.report import Report, as_json, percentile
 from e2e.bench.controller.stages import Measured
 from e2e.cluster import Missing
@@ -60,6 +60,8 @@ def missed(case: Case, **more) -> list[str]:
         ({"done": {"policies": 4.0, "labels": 4.0, "statuses": 500.0}}, []),
         ({"writes_again": ["patch /x 200"]}, ["writes after a start with nothing changed"]),
         ({"megabytes": 201}, ["peak memory"]),
+        ({"lag": 0.5}, ["lag of the event loop, p99.9"]),
+        ({"lag": 0.25}, []),
         ({"edits": [0.1] * 197 + [0.4] * 3}, ["edit to Secret, p99"]),
         ({"edits": [0.1] * 198 + [0.4] * 2}, []),
     ],
@@ -86,3 +88,9 @@ def test_p99_of_a_hundred_is_the_largest_but_one():
 def test_metrics_are_summed_by_their_whole_name():
     assert total(METRICS, "workqueue_depth") == 3
     assert total(METRICS, "workqueue_depth", "nudge") == 1
+
+
+def test_lag_is_the_bound_under_which_nearly_all_beats_were():
+    buckets = {"0.1": 990.0, "0.25": 999.0, "0.5": 1000.0, "+Inf": 1000.0}
+    text = "\n".join(f'groyne_event_loop_lag_seconds_bucket{{le="{bound}"}} {count}' for bound, count in buckets.items())
+    assert (lag(text, 99), lag(text, 99.9), lag(text, 100)) == (0.1, 0.25, 0.5)

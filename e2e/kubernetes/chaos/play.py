@@ -93,6 +93,9 @@ class Play:
             time.sleep(3 * BEAT)
 
     def wrong(self) -> list[str]:
+        """Who has only just begun is not done, however right everything is."""
+        if not self.deeds.operator.replica.ready:
+            return ["nobody is ready"]
         try:
             return laws.wrong(self.deeds.place)
         except httpx.HTTPError as error:
