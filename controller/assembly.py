@@ -47,6 +47,8 @@ from policy.program import ProfileRef
 log = logging.getLogger(__name__)
 
 SETTLE = 0.2
+PUT_OFF = 10.0
+"""Seconds for what was too soon: a write of each object comes within one."""
 """Seconds before a profile's status is looked at after an edit: by then its templates are mostly done."""
 STATUSES_AT_ONCE = 4
 """So many times fewer than templates."""
@@ -183,13 +185,20 @@ class Assembly:
         return not failing and self._state.ledger.all_written(templates)
 
     async def _settled(self) -> None:
-        """All queues empty, also of what was put off, for as long as nothing fails: what fails is not waited for."""
+        """All queues empty, also of what was put off for a moment. What fails is not waited for, nor what is put off again and again."""
+        queues = (self._templates, self._orders, self._profiles)
+        end = asyncio.get_running_loop().time() + PUT_OFF
         while True:
-            for queue in (self._templates, self._orders, self._profiles):
+            for queue in queues:
                 await queue.idle()
             await asyncio.sleep(SETTLE + POLL)
-            if all(not q.statistics().depth and not q.statistics().processing for q in (self._templates, self._orders, self._profiles)):
+            busy = any(queue.statistics().depth or queue.statistics().processing for queue in queues)
+            if not busy and (not self._put_off() or asyncio.get_running_loop().time() >= end):
                 return
+
+    def _put_off(self) -> bool:
+        templates = any(not self._templates.retries(key) for key in self._state.ledger.put_off())
+        return templates or any(not self._profiles.retries(ref) for ref in self._state.unsaid)
 
     def shut_down(self) -> None:
         for queue in (self._templates, self._profiles, self._orders, self._nudges, self._workloads):

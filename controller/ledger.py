@@ -20,7 +20,7 @@ class Outcome:
     `selected` are the profiles that hold for it, each with the generation that is in force. `written`: all of its objects say so.
     `unresolved` are references without a value, by profile; `failures` is why something could not be written. `inputs`,
     `version` and `ca_version` (the Secrets' resourceVersions) and `renew_at` tell when there is nothing to do; `unseen`: the watch
-    has not come to it yet.
+    has not come to it yet; `put_off`: there was something to do that it was too soon for, and all else is as it was before.
     """
 
     selected: Mapping[ProfileRef, int | None] = field(default_factory=dict)
@@ -33,6 +33,7 @@ class Outcome:
     revision: str = ""
     renew_at: datetime | None = None
     unseen: bool = False
+    put_off: bool = False
 
     def same_for_profiles(self, other: "Outcome") -> bool:
         mine = self.selected, self.written, self.unresolved, self.failures
@@ -59,8 +60,12 @@ class Ledger:
         return frozenset((*before.selected, *outcome.selected))
 
     def all_written(self, keys: Iterable[Key]) -> bool:
-        """A template of which nothing is known is not written."""
-        return all(self._outcomes.get(key, NOTHING).written for key in keys)
+        """A template of which nothing is known is not written, and one that was put off is no more."""
+        outcomes = [self._outcomes.get(key, NOTHING) for key in keys]
+        return all(outcome.written and not outcome.put_off for outcome in outcomes)
+
+    def put_off(self) -> list[Key]:
+        return [key for key, outcome in self._outcomes.items() if outcome.put_off]
 
     def remove(self, key: Key) -> frozenset[ProfileRef]:
         return frozenset(self._outcomes.pop(key, NOTHING).selected)

@@ -146,8 +146,9 @@ class TemplateReconciler:
             outcome = self._unwritten(key, template)
         if failed:
             outcome = replace(outcome, written=False, failures=outcome.failures or setbacks(failed))
-        if not only_put_off(failed) or self._ledger.get(key) is None:
-            self._put(key, outcome)
+        if only_put_off(failed):
+            outcome = replace(self._ledger.get(key) or outcome, put_off=True)
+        self._put(key, outcome)
         return later(failed, self._rest(outcome))
 
     async def _label(self, key: Key, raw: Raw, _template: SandboxTemplate) -> None:
@@ -215,7 +216,8 @@ class TemplateReconciler:
         authority_name = Key(name.namespace, template.metadata.name + ca_secret.SUFFIX)
         if before and self._nothing_to_do(name, authority_name, before, inputs):
             behind = self._rooms.secrets.behind(name, before.version) or self._cas.behind(authority_name, before.ca_version)
-            return replace(before, selected=base.selected, unresolved=base.unresolved, inputs=inputs, unseen=behind)
+            now_known = {"selected": base.selected, "unresolved": base.unresolved, "inputs": inputs}
+            return replace(before, **now_known, unseen=behind, put_off=False)
         self._looks.take(name)  # however often somebody writes into it; what is written then is paced likewise
         live = await self._effects.secrets.read(name)
         authority = await self._cas.read(authority_name, objects.uid_of(raw), before.ca_version if before else "")

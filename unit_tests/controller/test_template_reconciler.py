@@ -8,6 +8,7 @@ from controller import template_reconciler
 from controller.workshop import Workshop
 from daemon.kinds import GLOBAL_PROFILES, NETWORK_POLICIES, PROFILES, SECRETS
 from kube.objects import key_of
+from unit_tests.controller.law_state import values
 from unit_tests.controller.raw_objects import global_profile, injecting, profile, rule, secret, template
 from unit_tests.controller.stage import Stage, staged
 from unit_tests.kube.fake_server import refusal
@@ -218,6 +219,32 @@ def noted(raw, text):
     """As somebody else writes it who means no harm."""
     head = raw["metadata"]
     return {**raw, "metadata": {**head, "annotations": {**head["annotations"], "theirs": text}}}
+
+
+def test_once_waits_for_what_was_only_put_off(monkeypatch: pytest.MonkeyPatch):
+    """A Secret that was looked at as often as may be, when a credential changes."""
+
+    async def story(stage: Stage):
+        for raw in (template(), injecting(), secret()):
+            stage.put(raw)
+        assert await stage.once() is True
+        wrote, made = 0, Workshop.make
+
+        async def and_then(*args):
+            nonlocal wrote
+            found = await made(*args)
+            if wrote < 3:
+                wrote += 1
+                stage.put(secret(apiKey=f"value-{wrote}-end"))
+            return found
+
+        monkeypatch.setattr(Workshop, "make", and_then)
+        stage.put(secret(apiKey="value-0-end"))
+        assert await stage.once() is True
+        assert wrote == 3
+        assert "value-3-end" in "".join(values(stage.get(SECRETS, "python-egress")).values())
+
+    played(story)
 
 
 def test_of_a_network_policy_that_is_somebody_else_s_the_profiles_say_so():
