@@ -216,8 +216,8 @@ class TemplateReconciler:
         authority_name = Key(name.namespace, template.metadata.name + ca_secret.SUFFIX)
         if before and self._nothing_to_do(name, authority_name, before, inputs):
             behind = self._rooms.secrets.behind(name, before.version) or self._cas.behind(authority_name, before.ca_version)
-            now_known = {"selected": base.selected, "unresolved": base.unresolved, "inputs": inputs}
-            return replace(before, **now_known, unseen=behind, put_off=False)
+            known = replace(before, selected=base.selected, unresolved=base.unresolved, inputs=inputs)
+            return replace(known, unseen=behind, put_off=False)
         self._looks.take(name)  # however often somebody writes into it; what is written then is paced likewise
         live = await self._effects.secrets.read(name)
         authority = await self._cas.read(authority_name, objects.uid_of(raw), before.ca_version if before else "")
