@@ -46,9 +46,9 @@ from policy.program import ProfileRef
 
 log = logging.getLogger(__name__)
 
-SETTLE = 0.2
 PUT_OFF = 10.0
-"""Seconds for what was too soon: a write of each object comes within one."""
+"""Seconds for what was too soon, once there is nothing else to do: a write of each object comes within one."""
+SETTLE = 0.2
 """Seconds before a profile's status is looked at after an edit: by then its templates are mostly done."""
 STATUSES_AT_ONCE = 4
 """So many times fewer than templates."""
@@ -187,14 +187,16 @@ class Assembly:
     async def _settled(self) -> None:
         """All queues empty, also of what was put off for a moment. What fails is not waited for, nor what is put off again and again."""
         queues = (self._templates, self._orders, self._profiles)
-        end = asyncio.get_running_loop().time() + PUT_OFF
+        waited = 0.0
         while True:
             for queue in queues:
                 await queue.idle()
             await asyncio.sleep(SETTLE + POLL)
-            busy = any(queue.statistics().depth or queue.statistics().processing for queue in queues)
-            if not busy and (not self._put_off() or asyncio.get_running_loop().time() >= end):
+            if any(queue.statistics().depth or queue.statistics().processing for queue in queues):
+                continue
+            if waited >= PUT_OFF or not self._put_off():
                 return
+            waited += SETTLE + POLL
 
     def _put_off(self) -> bool:
         templates = any(not self._templates.retries(key) for key in self._state.ledger.put_off())

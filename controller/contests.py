@@ -9,11 +9,10 @@ from typing import Literal
 
 from controller.dispatch import OWNED_SUFFIXES
 from controller.pace import BURST, INTERVAL
+from controller.setbacks import CONTESTED
 from kube.objects import Key, Raw, Resource
 from kube.store import Store
 from policy.program import ProfileRef
-
-REASON = "Contested"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +28,7 @@ class Contests:
         if raw is not None:
             often = f"{BURST / (INTERVAL * BURST):g} times a second"
             self.tell(
-                raw, "Warning", REASON, f"{what} was written {often} for some time: another writer undoes it; its managedFields say who"
+                raw, "Warning", CONTESTED, f"{what} was written {often} for some time: another writer undoes it; its managedFields say who"
             )
 
     def _about(self, item: Hashable) -> tuple[Raw | None, str]:

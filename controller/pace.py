@@ -1,4 +1,5 @@
-"""How often one object may be written: against another writer who undoes each write, two a second are enough and more would be a fight.
+"""How often one object may be written, or looked at because somebody else has written it: against another writer who undoes each write,
+two a second are enough and more would be a fight.
 
 An object that is written as often as it may be for ten seconds is contested, and that is told: two programs, or a program and a person,
 want different things of it, and neither knows of the other.
@@ -40,12 +41,17 @@ class Pace:
 
     def note(self, item: Hashable) -> None:
         past, now = self._written.pop(item, Past()), asyncio.get_running_loop().time()
-        row = past.row + 1 if past.times and now < past.times[-1] + 2 * INTERVAL * BURST else 1
+        row = 1 if self._over(past) else past.row + 1
         self._written[item] = Past(times=(*past.times, now)[-BURST:], row=row)
         while len(self._written) > MOST_KEPT:
             self._written.popitem(last=False)
         if row % CONTESTED == 0:
             self._contested(item)
+
+    def is_contested(self, item: Hashable) -> bool:
+        """It was written as often as it may be for long, and until now."""
+        past = self._written.get(item, Past())
+        return past.row >= CONTESTED and not self._over(past)
 
     def take(self, item: Hashable) -> None:
         """It is written now. Raises TooSoon."""
@@ -54,8 +60,13 @@ class Pace:
             raise TooSoon(seconds)
         self.note(item)
 
+    @staticmethod
+    def _over(past: Past) -> bool:
+        """The row of writes: whatever comes next begins another."""
+        return not past.times or asyncio.get_running_loop().time() >= past.times[-1] + 2 * INTERVAL * BURST
+
 
 class TooSoon(Exception):  # noqa: N818 — not an error: it says when
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"to be written again in {seconds:.1f} s")
+        super().__init__(f"not before {seconds:.1f} s from now")
         self.seconds = seconds

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from controller.as_seen import patch_as_seen
 from controller.compile.output import LABELS, Manifest
 from controller.compile.ownership import Action, controlled, ours, owner_renamed, policy_step
-from controller.pace import Pace, TooSoon
+from controller.pace import Pace
 from crds.problem import Problem
 from daemon.kinds import NETWORK_POLICIES
 from kube import objects
@@ -37,12 +37,12 @@ class PolicyWriter:
         step = policy_step(wanted, live, uid=uid, take_over=self.take_over)
         match step.action:
             case Action.CREATE if wanted:
-                await self._write(key)
+                self.pace.take((NETWORK_POLICIES, key))
                 await self.client.create(NETWORK_POLICIES, annotated(wanted, warnings), namespace=key.namespace, metadata_only=True)
             case Action.REPLACE if wanted and live:
                 await self._replace(key, wanted, live, warnings)
             case Action.DELETE if live:
-                await self._write(key)
+                self.pace.take((NETWORK_POLICIES, key))
                 version = objects.resource_version(live)
                 await self.client.delete(NETWORK_POLICIES, key, uid=objects.uid_of(live), resource_version=version)
             case Action.NOTHING if wanted and live and warned(live) != warnings and controlled(live, uid):
@@ -50,15 +50,8 @@ class PolicyWriter:
         return step.problem
 
     async def _replace(self, key: Key, wanted: Manifest, live: Raw, warnings: str) -> None:
-        await self._write(key)
+        self.pace.take((NETWORK_POLICIES, key))
         await patch_as_seen(self.client, NETWORK_POLICIES, key, live, replacing(wanted, live, warnings))
-
-    async def _write(self, key: Key) -> None:
-        item = NETWORK_POLICIES, key
-        seconds = self.pace.wait(item)
-        if seconds > 0:
-            raise TooSoon(seconds)
-        self.pace.note(item)
 
 
 def warned(live: Raw) -> str:

@@ -16,7 +16,7 @@ from controller.compile.output import LABELS
 from controller.compile.ownership import controlled, foreign, ours, owner_renamed
 from controller.compile.redacted import Redacted
 from controller.compile.secret import CONTENT_HASH, UnifiedSecret, content_hash
-from controller.pace import Pace, TooSoon
+from controller.pace import Pace
 from crds.problem import Problem
 from daemon.kinds import SECRETS
 from daemon.last_good import PROFILES_KEY
@@ -54,26 +54,19 @@ class SecretWriter:
         """`live` is what `read` answered, and controlled by the template. Raises ApiError, and TooSoon."""
         manifest = wanted.manifest(reveal=True)
         if live is None:
-            self._may_write(key)
+            self.pace.take((SECRETS, key))
             made = await self.client.create(SECRETS, stamped(manifest, now), namespace=key.namespace, metadata_only=True)
             return Written(version=objects.resource_version(made), changed=True)
         if same(manifest, live):
             return Written(version=objects.resource_version(live), changed=False)
-        self._may_write(key)
+        self.pace.take((SECRETS, key))
         made = await patch_as_seen(self.client, SECRETS, key, live, replacing(manifest, live, now))
         return Written(version=objects.resource_version(made), changed=True)
 
     async def remove(self, key: Key, live: Raw) -> None:
         """Also no more than twice a second."""
-        self._may_write(key)
+        self.pace.take((SECRETS, key))
         await self.client.delete(SECRETS, key, uid=objects.uid_of(live), resource_version=objects.resource_version(live))
-
-    def _may_write(self, key: Key) -> None:
-        item = SECRETS, key
-        seconds = self.pace.wait(item)
-        if seconds > 0:
-            raise TooSoon(seconds)
-        self.pace.note(item)
 
 
 def refused(live: Raw | None, uid: str) -> Problem | None:

@@ -12,7 +12,9 @@ from controller.renewal import CertificateKind, ends
 from crds.problem import Problem
 from daemon.kinds import NETWORK_POLICIES
 from kube.errors import ApiError, Invalid
-from kube.objects import Key
+from kube.objects import Key, Resource
+
+CONTESTED = "Contested"
 
 
 class ConflictingOwner(ApiError):  # noqa: N818
@@ -34,13 +36,18 @@ def as_said_to_profiles(key: Key, problem: Problem) -> Problem:
     return replace(problem, field="", message=f"SandboxTemplate {key}: {place}{problem.message}")
 
 
-def told(error: Exception) -> Problem:
+def undone(template: Key, resource: Resource, name: Key) -> Problem:
+    message = f"another writer undoes {resource.kind} {name.name} as often as it is written: its managedFields say who"
+    return as_said_to_profiles(template, Problem(reason=CONTESTED, message=message, fatal=False))
+
+
+def told(template: Key, error: Exception) -> Problem:
     """Never an exception's own text, which may hold what an object says."""
     if not isinstance(error, ApiError):
         message = f"it could not be worked out ({type(error).__name__}, see the controller's log); it is tried again"
         return Problem(reason="InternalError", message=message, fatal=False)
     if isinstance(error, ConflictingOwner):
-        return replace(error.problem, fatal=False)
+        return as_said_to_profiles(template, replace(error.problem, fatal=False))
     reason = error.reason or type(error).__name__
     return Problem(reason="WriteFailed", message=f"the API server did not take it ({reason}); it is tried again", fatal=False)
 

@@ -30,7 +30,7 @@ from kube.workqueue import WorkQueue
 NAME = "groyne-controller"
 FIELD_MANAGER = "groyne"
 LONGEST_RETRY = 12.0
-"""Seconds between two tries of a key that fails, and half of it to spread them: what failed for long is done soon when nothing fails.
+"""Seconds at most between two tries of a key that fails, of which the last third is jitter: what failed for long is done soon after.
 The budget of all retries together keeps many such keys from being a load."""
 
 Item = TypeVar("Item", bound=Hashable)

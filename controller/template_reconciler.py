@@ -24,14 +24,14 @@ from controller.policy_writer import PolicyWriter, warnings_text
 from controller.references import Resolved, Resolver, ca_named, not_opted_in
 from controller.renewal import CertificateKind, due, ends
 from controller.secret_writer import SecretWriter, decoded, refused, with_profiles
-from controller.setbacks import ConflictingOwner, as_said_to_profiles, not_renewed, not_taken, readable_ends, told
+from controller.setbacks import CONTESTED, ConflictingOwner, as_said_to_profiles, not_renewed, not_taken, readable_ends, told, undone
 from controller.template_book import TemplateBook
 from controller.template_inputs import template_inputs
 from controller.workshop import Workshop
 from crds import parse
 from crds.problem import Problem
 from crds.sandbox_template import SandboxTemplate
-from daemon.kinds import TEMPLATES, templates_like
+from daemon.kinds import NETWORK_POLICIES, SECRETS, TEMPLATES, templates_like
 from daemon.last_good import LastGood
 from daemon.profile_book import Entry, ProfileBook
 from daemon.secret_reader import Access, NotReadableYet, SecretReader
@@ -49,7 +49,8 @@ log = logging.getLogger(__name__)
 
 LONGEST_REST = timedelta(hours=12)
 LOOK_AGAIN = 5.0
-"""Seconds until a Secret is looked at that the watch had not heard of: it may go again without a word from it."""
+"""Seconds until a Secret is looked at that the watch had not heard of: it may go again without a word from it. And until one asks whether
+somebody still undoes what is written: nobody tells that he has stopped."""
 
 Announce = Callable[[Raw, Problem], None]
 
@@ -135,21 +136,33 @@ class TemplateReconciler:
                 await part(key, raw, template)
             except Exception as error:  # noqa: BLE001 — raised below
                 failed.append(error)
-        outcome = Outcome()
+        before = self._ledger.get(key)
+        outcome = as_before(self._unwritten(key, template), before)
         try:
-            outcome = await self._egress(key, raw, template)
+            outcome = self._beside(failed, await self._egress(key, raw, template), before)
         except NotReadableYet:
             self._unended.add(key)
             return later(failed, 1.0)
+        except TooSoon as error:
+            failed.append(error)
         except Exception as error:  # noqa: BLE001 — raised below
             failed.append(error)
             outcome = self._unwritten(key, template)
-        if failed:
-            outcome = replace(outcome, written=False, failures=outcome.failures or setbacks(failed))
-        if only_put_off(failed):
-            outcome = replace(self._ledger.get(key) or outcome, put_off=True)
+        outcome = with_setbacks(outcome, (*setbacks(key, failed), *self._contested(key)))
         self._put(key, outcome)
         return later(failed, self._rest(outcome))
+
+    def _beside(self, failed: list[Exception], outcome: Outcome, before: Outcome | None) -> Outcome:
+        """Where a policy was only put off, it says what it said for as long as the same holds for the template."""
+        if not failed:
+            return outcome
+        same = before is not None and before.written and before.selected == outcome.selected
+        return replace(outcome, written=outcome.written and same, put_off=True)
+
+    def _contested(self, key: Key) -> tuple[Problem, ...]:
+        policies = [(NETWORK_POLICIES, suffix) for suffix in (network_policy.SUFFIX, groyne_policy.SUFFIX)]
+        items = [(resource, Key(key.namespace, key.name + suffix)) for resource, suffix in (*policies, (SECRETS, secret.SUFFIX))]
+        return tuple(undone(key, resource, item) for resource, item in items if self._effects.policies.pace.is_contested((resource, item)))
 
     async def _label(self, key: Key, raw: Raw, _template: SandboxTemplate) -> None:
         wanted = name_hash(key.name)
@@ -218,7 +231,8 @@ class TemplateReconciler:
             behind = self._rooms.secrets.behind(name, before.version) or self._cas.behind(authority_name, before.ca_version)
             known = replace(before, selected=base.selected, unresolved=base.unresolved, inputs=inputs)
             return replace(known, unseen=behind, put_off=False)
-        self._looks.take(name)  # however often somebody writes into it; what is written then is paced likewise
+        if before and before.inputs == inputs:
+            self._looks.take(name)  # somebody has written into it, and may do so all the time
         live = await self._effects.secrets.read(name)
         authority = await self._cas.read(authority_name, objects.uid_of(raw), before.ca_version if before else "")
         now = self._now()
@@ -266,7 +280,8 @@ class TemplateReconciler:
 
     async def _remove(self, name: Key, raw: Raw) -> None:
         """No profile selects the template any more."""
-        if self._rooms.secrets.metadata(name) is None:
+        there = self._rooms.secrets.metadata(name)
+        if there is None or refused(there, objects.uid_of(raw)):
             return
         live = await self._effects.secrets.read(name)
         if live is not None and refused(live, objects.uid_of(raw)) is None:
@@ -290,20 +305,24 @@ class TemplateReconciler:
         return Outcome(selected=self._selected(template_identity(template)), unresolved=unresolved)
 
     def _rest(self, outcome: Outcome) -> float | None:
-        if outcome.unseen:
+        if outcome.unseen or any(problem.reason == CONTESTED for problem in outcome.failures):
             return LOOK_AGAIN
         if outcome.renew_at is None:
             return None
         return max(1.0, min(outcome.renew_at - self._now(), LONGEST_REST).total_seconds())
 
 
-def only_put_off(failed: list[Exception]) -> bool:
-    """Which is no news: what was written before still is, what could not be written still is not, and soon more is known."""
-    return bool(failed) and all(isinstance(error, TooSoon) for error in failed)
+def as_before(unknown: Outcome, before: Outcome | None) -> Outcome:
+    """That a Secret is put off is no news: what was written still is, what could not be written still is not, and soon more is known."""
+    return replace(before or unknown, put_off=True)
 
 
-def setbacks(failed: list[Exception]) -> tuple[Problem, ...]:
-    return tuple(dict.fromkeys(told(error) for error in failed if not isinstance(error, TooSoon)))
+def setbacks(key: Key, failed: list[Exception]) -> tuple[Problem, ...]:
+    return tuple(told(key, error) for error in failed if not isinstance(error, TooSoon))
+
+
+def with_setbacks(outcome: Outcome, more: tuple[Problem, ...]) -> Outcome:
+    return replace(outcome, written=False, failures=tuple(dict.fromkeys((*outcome.failures, *more)))) if more else outcome
 
 
 def later(failed: list[Exception], rest: float | None) -> Result:

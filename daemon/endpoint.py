@@ -1,14 +1,15 @@
-"""HOST:PORT, read and judged in one place: a name, an IPv4 address, or an IPv6 address in brackets."""
+"""HOST:PORT of somebody who is to be asked: a name, an IPv4 address, or an IPv6 address in brackets. Where we listen is read elsewhere."""
 
 import re
 from dataclasses import dataclass
-from ipaddress import IPv6Address
-from typing import Annotated, Any
+from ipaddress import IPv4Address, IPv6Address
+from typing import Annotated
 
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 LAST_PORT = 65535
+COLLECTOR_REMEDY = "must be http://HOST:PORT or https://HOST:PORT, such as `http://collector.observability.svc:4317`"
 REMEDY = "must be HOST:PORT, such as `groyne-ext-proc.groyne-system.svc:9002` or `[fd00::9]:9002`"
 FORM = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[-A-Za-z0-9.]+):(?P<port>[1-9][0-9]{0,4})")
 LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?")
@@ -37,19 +38,39 @@ def host_of(text: str) -> str:
             return str(IPv6Address(text[1:-1]))
         except ValueError:
             raise ValueError(REMEDY) from None
-    if len(text) > LONGEST or not all(LABEL.fullmatch(label) for label in text.split(".")):
+    labels = text.split(".")
+    if len(text) > LONGEST or not all(LABEL.fullmatch(label) for label in labels) or (labels[-1].isdigit() and not is_ipv4(text)):
         raise ValueError(REMEDY)
     return text
 
 
-def judged(text: Any) -> Any:
-    if text:
-        try:
-            Endpoint.parse(text)
-        except ValueError as error:
-            raise PydanticCustomError("groyne_endpoint", "{text}", {"text": str(error)}) from None
+def is_ipv4(text: str) -> bool:
+    try:
+        IPv4Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def endpoint(text: str) -> str:
+    return judged(text, text, REMEDY)
+
+
+def collector(text: str) -> str:
+    scheme, mark, place = text.partition("://")
+    return judged(text, place if mark and scheme in ("http", "https") else "", COLLECTOR_REMEDY)
+
+
+def judged(text: str, place: str, remedy: str) -> str:
+    try:
+        if text:
+            Endpoint.parse(place)
+    except ValueError:
+        raise PydanticCustomError("groyne_endpoint", "{text}", {"text": remedy}) from None
     return text
 
 
-OptionalEndpoint = Annotated[str, AfterValidator(judged)]
+OptionalEndpoint = Annotated[str, AfterValidator(endpoint)]
 """A setting: as it was written, or empty."""
+OptionalCollector = Annotated[str, AfterValidator(collector)]
+"""The same after `http://` or `https://`."""

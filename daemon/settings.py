@@ -20,12 +20,10 @@ TOGETHER = "groyne_together"
 NAME = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)$"
 SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 LABEL = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?=([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"
-COLLECTOR = r"^$|^https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?):[1-9][0-9]{0,4}$"
 REMEDIES = {
     NAME: "must be a name: lower-case letters, digits and `-`, with a letter or digit first and last",
     f"^$|{NAME}": "must be the name of one namespace, or empty for all of them",
     SUBDOMAIN: "must be a name: lower-case letters, digits, `-` and `.`, with a letter or digit first and last",
-    COLLECTOR: "must be http://HOST:PORT or https://HOST:PORT, such as `http://collector.observability.svc:4317`",
     LABEL: "must be a label as `key=value`, such as `groyne.dev/secrets=managed`",
 }
 

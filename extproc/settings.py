@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import NoDecode
 
-from daemon.settings import COLLECTOR, LABEL, NAME, Model, OptionalPath, Seconds, entries, of, together
+from daemon.endpoint import OptionalCollector
+from daemon.settings import LABEL, NAME, Model, OptionalPath, Seconds, entries, of, together
 from extproc.admission import IdentitySource
 
 Sources = Annotated[tuple[IdentitySource, ...], NoDecode, BeforeValidator(entries)]
@@ -147,13 +148,11 @@ class Settings(Model):
         json_schema_extra=of("ADDRESS"),
         pattern=r"^(|unix:/.+|.+:[0-9]{1,5})$",
     )
-    traces_endpoint: str = Field(
+    traces_endpoint: OptionalCollector = Field(
         "",
         description="An OpenTelemetry collector that is sent a span for each decision, by OTLP over gRPC: `http://HOST:4317`, or"
         " `https://…` with the system's roots. Without one nothing is traced.",
         json_schema_extra=of("URL"),
-        pattern=COLLECTOR,
-        max_length=300,
     )
     traces_ratio: float = Field(
         1.0,

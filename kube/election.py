@@ -29,6 +29,7 @@ CLOCK_RATE = 1.4
 """How much faster one machine's clock may run than another's."""
 JITTER = 0.2
 RELEASE_DEADLINE = 3.0
+RELEASE_PAUSE = 0.2
 
 log = logging.getLogger(__name__)
 
@@ -148,7 +149,7 @@ class Election:
         led, self._confirmed = self.is_leader, None
         self._tell(leads=False)
         if led:
-            await self._attempt(self._give_up, _now() + RELEASE_DEADLINE)
+            await self._give_up_until(_now() + RELEASE_DEADLINE)
 
     async def _campaign(self) -> bool:
         try:
@@ -176,6 +177,12 @@ class Election:
             raise LeadershipLost(f"the Lease is held by {self.holder or 'nobody'}")
         return await self._write(raw)
 
+    async def _give_up_until(self, end: float) -> None:
+        while not await self._attempt(self._give_up, end):
+            if _now() + RELEASE_PAUSE >= end:
+                return
+            await asyncio.sleep(RELEASE_PAUSE)
+
     async def _give_up(self) -> bool:
         if self._raw is not None:
             try:
@@ -184,7 +191,10 @@ class Election:
                 self._raw = None
             else:
                 return True
-        raw = await self._client.get(LEASES, self._lease)
+        try:
+            raw = await self._client.get(LEASES, self._lease)
+        except NotFound:
+            return True
         if record_of(raw).holder == self._identity:
             await self._client.replace(LEASES, self._lease, released(raw, self._now()))
         return True

@@ -42,6 +42,10 @@ class Result:
     tried: bool = True
     """False where nothing was done yet: that is no success, and the back-off of a key that fails goes on where it was."""
 
+    def __post_init__(self) -> None:
+        if not self.tried and self.requeue_after is None:
+            raise ValueError("what was not tried must say when it is to be")
+
 
 class ReconcileObserver(Protocol):
     """What metrics want to know of a controller. Nothing here may raise."""
@@ -138,9 +142,9 @@ class Controller(Generic[K]):
             raise
 
     def _succeeded(self, key: K, result: Result) -> Outcome:
-        self._told.pop(key, None)
         if result.tried:
             self._queue.forget(key)
+            self._told.pop(key, None)
         if result.requeue_after is None:
             return Outcome.SUCCESS
         again = self._queue.add_after if result.tried else self._queue.put_off

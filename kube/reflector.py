@@ -312,17 +312,17 @@ class Reflector:
         unknown = isinstance(error, Gone | Invalid) or error.reason == TOO_LARGE
         too_long = now - self._failing_since >= self._settings.relist_after and not isinstance(error, Throttled)
         self._must_list = self._must_list or unknown or too_long
-        pause = self._backoff.next()
-        if isinstance(error, Gone) and self._is_news(now):
-            pause = self._settings.first_pause * (1 + self._random() / 2)
-        return max(pause, min(error.retry_after or 0, self._settings.longest_wait))
+        if isinstance(error, Gone):
+            self._begin_anew(now)
+        return max(self._backoff.next(), min(error.retry_after or 0, self._settings.longest_wait))
 
-    def _is_news(self, now: float) -> bool:
-        """A server that was away has come back and knows no version from before: what to do is known, and however long it was away is no
-        reason to wait. One that says so again and again is waited for like any other failure.
+    def _begin_anew(self, now: float) -> None:
+        """A server that was away answers again and knows no version from before: what to do is known, and pauses that have grown while it
+        was away are no reason to wait. One that says so again and again is waited for like any other failure.
         """
-        news, self._gone_until = now >= self._gone_until, now + self._settings.healthy_after
-        return news
+        if now >= self._gone_until:
+            self._backoff.reset()
+        self._gone_until = now + self._settings.healthy_after
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

@@ -55,7 +55,7 @@ class WorkQueue(Generic[K]):
         budget: RetryBudget | None = None,
         observer: QueueObserver | None = None,
     ) -> None:
-        """An item that fails is tried again after `first` seconds, then twice that, `most` in the end, with up to half added to spread.
+        """An item that fails is tried again after `first` seconds, then twice that, up to half added to spread, and never beyond `most`.
 
         `budget` bounds the retries of all items, also over several queues: one that finds none comes back for it later.
         """

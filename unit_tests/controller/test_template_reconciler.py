@@ -7,7 +7,7 @@ import pytest
 from controller import template_reconciler
 from controller.workshop import Workshop
 from daemon.kinds import GLOBAL_PROFILES, NETWORK_POLICIES, PROFILES, SECRETS
-from kube.objects import key_of
+from kube.objects import Key, key_of
 from unit_tests.controller.law_state import values
 from unit_tests.controller.raw_objects import global_profile, injecting, profile, rule, secret, template
 from unit_tests.controller.stage import Stage, staged
@@ -30,6 +30,11 @@ def programmed(stage: Stage, name: str = "limits", resource=PROFILES):
     raw = stage.get(resource, name, "team-a" if resource.namespaced else "")
     conditions = raw.get("status", {}).get("conditions", ())
     return next(((each["status"], each["reason"], each["message"]) for each in conditions if each["type"] == "Programmed"), None)
+
+
+def resolved(stage: Stage, name: str):
+    conditions = stage.get(PROFILES, name)["status"]["conditions"]
+    return next((each["status"], each["reason"]) for each in conditions if each["type"] == "ResolvedRefs")
 
 
 def lists_fail(stage: Stage) -> None:
@@ -215,14 +220,55 @@ def test_a_secret_into_which_somebody_writes_all_the_time_is_looked_at_twice_a_s
     played(story)
 
 
+def test_a_secret_of_that_name_that_is_not_ours_is_not_even_read():
+    async def story(stage: Stage):
+        for raw in (template(), secret("python-egress", theirs="value")):
+            stage.put(raw)
+        await stage.start()
+        await stage.rest()
+        for _ in range(10):
+            stage.put(secret("python-egress", theirs="other"))
+            await stage.rest(1)
+        assert [sent for sent in stage.server.sent if sent.verb == "get" and sent.key.name == "python-egress"] == []
+
+    played(story)
+
+
 def noted(raw, text):
     """As somebody else writes it who means no harm."""
     head = raw["metadata"]
     return {**raw, "metadata": {**head, "annotations": {**head["annotations"], "theirs": text}}}
 
 
-def test_once_waits_for_what_was_only_put_off(monkeypatch: pytest.MonkeyPatch):
-    """A Secret that was looked at as often as may be, when a credential changes."""
+def test_a_policy_that_somebody_undoes_is_contested_for_the_profiles_and_keeps_no_credential():
+    """As long as it is undone nothing claims that it holds; and what is deleted meanwhile is taken away at once, and said."""
+
+    async def story(stage: Stage):
+        for raw in (template(), injecting(), secret()):
+            stage.put(raw)
+        await stage.start()
+        await stage.rest()
+        said, key = set(), Key("team-a", "python-network-policy")
+        for number in range(1500):
+            live = stage.server.storage.get(NETWORK_POLICIES, key)
+            stage.server.storage.update(NETWORK_POLICIES, key, {**live, "spec": {**live["spec"], "egress": [{}]}})
+            await stage.rest(0.02)
+            said |= {programmed(stage, "keys")[:2]} if number > 800 else set()
+            if number == 1000:
+                stage.drop(SECRETS, "key")
+            if number == 1050:
+                assert not any("first-value" in text for text in values(stage.get(SECRETS, "python-egress")).values())
+                assert resolved(stage, "keys") == ("False", "SecretNotFound")
+        assert said == {("False", "Contested")}
+        await stage.rest()
+        assert programmed(stage, "keys")[:2] == ("True", "Distributed")
+
+    played(story)
+
+
+@pytest.mark.parametrize("slow", [0, 15])
+def test_once_waits_for_what_was_only_put_off(monkeypatch: pytest.MonkeyPatch, slow: int):
+    """A Secret that was written as often as may be, when a credential changes; also where all else took long."""
 
     async def story(stage: Stage):
         for raw in (template(), injecting(), secret()):
@@ -234,6 +280,7 @@ def test_once_waits_for_what_was_only_put_off(monkeypatch: pytest.MonkeyPatch):
             nonlocal wrote
             found = await made(*args)
             if wrote < 3:
+                await asyncio.sleep(0 if wrote else slow)
                 wrote += 1
                 stage.put(secret(apiKey=f"value-{wrote}-end"))
             return found

@@ -191,6 +191,19 @@ def test_a_leader_whose_last_renewal_failed_releases_the_lease_all_the_same():
         assert leader.ended == "released"
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_server_that_fails_two_times_of_three_gets_the_lease_released(seed):
+    with drill_of(seed, longest_write=0.05) as drill:
+        drill.until_led(SOON)
+        drill.world.run(drill.world.time + 30)
+        drill.server.slow = 0.01
+        leader, drill.server.failing = drill.leader, 0.6
+        leader.machine.loop.call_soon(leader.stop.set)
+        drill.world.run(drill.world.time + SOON, while_=lambda: leader.ended is None)
+        assert leader.ended == "released"
+        assert drill.server.lease["spec"]["holderIdentity"] != leader.name
+
+
 class Reckless(ElectionSettings):
     """Lets a write begin until the leader gives up, however long it takes."""
 

@@ -114,6 +114,10 @@ class TestWhatComesNext:
         run(running(work, KEY))
         assert work.moments == [0, 7]
 
+    def test_what_was_too_soon_to_try_must_say_when_it_is_not(self):
+        with pytest.raises(ValueError, match="must say when"):
+            Result(tried=False)
+
     def test_what_was_too_soon_to_try_is_a_retry_and_has_to_wait_for_one_like_any_other(self):
         work = Counter(ValueError(), Result(requeue_after=1, tried=False))
         q = WorkQueue(random=lambda: 0.0, budget=RetryBudget(per_second=0.1, burst=1))

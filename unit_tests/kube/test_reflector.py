@@ -105,7 +105,15 @@ def test_a_server_that_comes_back_without_its_history_is_listed_after_a_first_pa
     assert followed.asked[-6:] == ["list limit=1", "watch 10", "list", "watch 30", "list", "watch 40"]
     before, after, again = followed.pauses[4], followed.pauses[6], followed.pauses[8]
     assert (before, after) == (8.0, 1.0)
-    assert again > before, "soon after it is a failure like any other"
+    assert again == 2.0, "soon after it is a failure like any other"
+
+
+def test_a_history_that_is_lost_once_more_after_two_minutes_is_news_again() -> None:
+    away = [refusal(503, "ServiceUnavailable")] * 3
+    watching = watched(event("MODIFIED", config_map("a", 31)), then=130)
+    followed = Followed(listed(10), *away[:2], listed(10), GONE, listed(30), watching, *away, listed(31), GONE, listed(50), watched())
+    gone = [number for number, what in enumerate(followed.asked) if what == "list"][1:]
+    assert [followed.pauses[number - 1] for number in gone] == [1.0, 1.0]
 
 
 def test_versions_that_always_expire_are_listed_anew_slower_and_slower_up_to_the_limit() -> None:

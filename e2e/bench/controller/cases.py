@@ -23,7 +23,7 @@ class Case:
     """`limit` in seconds, from the process's start to the last object; `like` is the case whose time for one template counts instead.
 
     `cpu` in milliseconds of the controller's processor time for one template, its start included; `lag` in seconds that the event loop may
-    be late, in 999 of a thousand beats.
+    be late.
     """
 
     name: str

@@ -51,7 +51,7 @@ def targets(found: Measured, others: dict[str, Measured]) -> list[Target]:
     if case.megabytes is not None:
         made.append(Target(title=f"{case.title}: peak memory", seen=found.megabytes, most=case.megabytes, unit="MB", form=".0f"))
     if case.lag is not None:
-        made.append(Target(title=f"{case.title}: lag of the event loop, p99.9", seen=found.lag, most=case.lag, unit="s", form=".3f"))
+        made.append(Target(title=f"{case.title}: longest lag of the event loop", seen=found.lag, most=case.lag, unit="s", form=".3f"))
     if found.edits:
         made.append(Target(title=f"{case.title}: edit to Secret, p99", seen=percentile(found.edits, 99), most=case.edit_limit, unit="s"))
     if case.like in others:

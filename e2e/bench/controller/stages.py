@@ -36,8 +36,6 @@ USER = f"system:serviceaccount:{SYSTEM}:{ACCOUNT}"
 PATIENCE = 120.0
 PATIENCE_EACH = 0.1
 PAUSE = 0.5
-LATE = 99.9
-"""Per cent of the event loop's beats."""
 QUIET = 3.0
 """Seconds in which what has been put off would have come."""
 # Ten thousand Secrets are more than etcd takes without being told.
@@ -88,7 +86,7 @@ def measure(case: Case, directory: Path, progress: Progress) -> Measured:
             progress(f"{case.title}: edits")
             edited(cluster, case, found)
             found.megabytes = used(replica.process.pid).megabytes
-            found.lag = lag(metrics(replica), LATE)
+            found.lag = lag(metrics(replica))
         if case.floor:
             progress(f"{case.title}: the floor")
             found.floor = floor(cluster)

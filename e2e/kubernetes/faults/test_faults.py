@@ -204,7 +204,7 @@ WRITES = "create,update,patch,delete"
 
 
 def test_etcd_has_no_room(scene: Scene):
-    """F22. Nobody can write, not for the Lease either. It is tried again at the pace of any failure, and done when there is room."""
+    """F22. Nobody can write, not for the Lease either. It is tried again ever more seldom, and done when there is room."""
     scene.faults.add(Rule(verb=WRITES, resource="secrets,networkpolicies", action=Status(500, "InternalError")))
     scene.edit(scene.bad)
     scene.bad.delete("policy", "agent-network-policy")
@@ -477,7 +477,7 @@ def test_another_writer_is_always_quicker(scene: Scene):
 
 
 def test_another_controller_undoes_what_ours_writes(scene: Scene):
-    """F8. Two writes of an object a second at most, and an Event that names the object."""
+    """F8. Two writes of an object a second at most, an Event that names the object, and nobody claims that it holds."""
     place = scene.bad
 
     def undo(_: int) -> None:
@@ -486,9 +486,15 @@ def test_another_controller_undoes_what_ours_writes(scene: Scene):
     with another_writer(place, undo, rate=20):
         time.sleep(12)
         until(lambda: "Contested" in {each["reason"] for each in place.list("event")}, "it is said", 10)
+        until(lambda: "Contested" in {each["reason"] for each in conditions(place, "keys")}, "the profile says so", 10)
     took = scene.settled()
     assert took <= allowed(5)
     assert per_second(scene, place) <= 2.5
+
+
+def conditions(place: Place, name: str) -> list[Raw]:
+    found = place.get("profile", name) or {}
+    return found.get("status", {}).get("conditions", [])
 
 
 def per_second(scene: Scene, place: Place) -> float:
