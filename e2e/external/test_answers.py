@@ -10,7 +10,7 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as pb
 
 from dataplane.external_settings import Body, ExternalSettings
 from e2e.external.rig import HOST, headers_decided, rig
-from e2e.external.test_faults import until
+from e2e.support.waiting import until
 from unit_tests.dataplane.policies import issued, rule
 
 pytestmark = pytest.mark.timeout(60)
@@ -143,7 +143,7 @@ def test_in_shadow_mode_nobody_waits(tmp_path):
     with rig(tmp_path, watches, settings=ExternalSettings(shadow_mode=True, body=Body.NONE)) as at:
         assert at.ask()[0] == 200
         assert at.upstream.received[0].header("x-team") is None
-        until(lambda: shown, 15, "ext-proc was not asked")
+        until(lambda: shown, "ext-proc was not asked", 15)
         assert shown == ["request_headers"]
 
 
@@ -220,7 +220,7 @@ def test_the_log_says_what_was_decided(tmp_path):
     """Verdict and rule as ext-proc names them."""
     with rig(tmp_path, decides) as at:
         at.ask()
-        until(lambda: at.log.exists() and at.log.read_text(), 15, "nothing was written")
+        until(lambda: at.log.exists() and at.log.read_text(), "nothing was written", 15)
         line = json.loads(at.log.read_text().splitlines()[0])
     assert line["decided"] == {"verdict": "mutated", "rule": ""}
 

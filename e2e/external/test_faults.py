@@ -16,6 +16,7 @@ import pytest
 from e2e.external.load import under_load
 from e2e.support.serving import Serving, serving
 from e2e.support.upstream import Answer, Upstream, serve
+from e2e.support.waiting import until
 from unit_tests.dataplane.envoy_process import UnixConnection
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")]
@@ -113,14 +114,6 @@ def run(directory: Path, *options: str) -> Iterator[Run]:
             yield Run(serving=found, upstream=upstream, audit=audit)
 
 
-def until(holds, limit: float, what: str) -> float:
-    begun = time.monotonic()
-    while not holds():
-        assert time.monotonic() - begun < limit, what
-        time.sleep(0.05)
-    return time.monotonic() - begun
-
-
 def test_killed_under_load_it_fails_closed_and_comes_back(tmp_path):
     """Three times: requests that need it are refused and counted, native rules lose none, nothing undecided arrives."""
     with run(tmp_path) as at:
@@ -131,10 +124,10 @@ def test_killed_under_load_it_fails_closed_and_comes_back(tmp_path):
                 moment = time.monotonic()
                 for process in at.external:
                     os.kill(process, signal.SIGKILL)
-                until(lambda m=moment: any(each.status == 503 for each in load.after(m, "/v1")), 10, "nothing was refused")
+                until(lambda m=moment: any(each.status == 503 for each in load.after(m, "/v1")), "nothing was refused", 10)
                 refused = load.after(moment, "/v1")
                 last = max(each.at for each in refused if each.status == 503)
-                until(lambda m=last: any(each.status == 200 for each in load.after(m + 0.001, "/v1")), 20, "it never came back")
+                until(lambda m=last: any(each.status == 200 for each in load.after(m + 0.001, "/v1")), "it never came back", 20)
                 back = next(each.at for each in load.after(last + 0.001, "/v1") if each.status == 200)
                 outages.append(back - moment)
         assert {each.status for each in load.asked if each.path.startswith("/v2")} == {200}
@@ -143,7 +136,7 @@ def test_killed_under_load_it_fails_closed_and_comes_back(tmp_path):
         sent = {(each.target[:3], each.header("x-team")) for each in at.upstream.received}
         assert sent == {("/v1", "harbour"), ("/v2", "native")}
         counted = sum(each.status == 503 for each in load.asked)
-        until(lambda: at.records("ExtProcUnavailable") == counted, 10, "refusals are not counted")
+        until(lambda: at.records("ExtProcUnavailable") == counted, "refusals are not counted", 10)
         # Two seconds where nothing else wants the processors: the start is half a second of one of them.
         assert min(outages) < 2.0 + 2.0 * os.getloadavg()[0] / (os.cpu_count() or 1), outages
         assert sum("ext-proc ended" in line for line in at.serving.lines()) == 3
@@ -162,7 +155,7 @@ def test_stopped_it_is_waited_for_no_longer_than_its_time(tmp_path):
         assert at.ask("/v2/a") == 200
         for process in processes:
             os.kill(process, signal.SIGCONT)
-        until(lambda: at.ask("/v1/a") == 200, 10, "it did not go on")
+        until(lambda: at.ask("/v1/a") == 200, "it did not go on", 10)
         assert len([each for each in at.upstream.received if each.target == "/v1/a" and each.header("x-team") is None]) == 0
 
 
@@ -173,11 +166,11 @@ def test_a_thousand_streams_that_are_abandoned_leave_nothing(tmp_path):
         before = at.resident_mb()
         for _ in range(4):
             clients = [promising(at) for _ in range(250)]
-            until(lambda: at.streams() >= 250, 20, "the streams were not opened")
+            until(lambda: at.streams() >= 250, "the streams were not opened", 20)
             assert at.ask("/v1/a") == 200
             for client in clients:
                 client.close()
-            until(lambda: at.streams() == 0, 20, "streams of clients that left stay open")
+            until(lambda: at.streams() == 0, "streams of clients that left stay open", 20)
         assert at.ask("/v1/a") == 200
         assert at.resident_mb() - before < 40
         assert not [line for line in at.serving.lines() if "ext-proc ended" in line]
@@ -201,13 +194,13 @@ def test_clients_that_never_read_hold_up_nobody(tmp_path):
             authority = at.upstream.at(HOST)
             client.sendall(f"GET http://{authority}/v1/big HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode() * 3)
             clients.append(client)
-        until(lambda: len(at.upstream.received) >= 40, 20, "not all were served")
+        until(lambda: len(at.upstream.received) >= 40, "not all were served", 20)
         begun = time.monotonic()
         assert [at.ask("/v1/a") for _ in range(20)] == [200] * 20
         assert time.monotonic() - begun < 30
         for client in clients:
             client.close()
-        until(lambda: at.streams() == 0, 20, "streams stay open")
+        until(lambda: at.streams() == 0, "streams stay open", 20)
 
 
 def test_an_edit_is_obeyed_by_both_and_a_run_that_needs_it_first_starts_it(tmp_path):
@@ -243,7 +236,7 @@ def test_it_ends_with_the_run(tmp_path):
         processes = at.external
         assert processes
         at.serving.process.kill()
-        until(lambda: not any(alive(process) for process in processes), 10, "ext-proc outlives its run")
+        until(lambda: not any(alive(process) for process in processes), "ext-proc outlives its run", 10)
 
 
 def alive(process: int) -> bool:

@@ -17,10 +17,11 @@ from pathlib import Path
 import pytest
 
 from e2e.bench.world import free_port
-from e2e.external.test_faults import Run, until
+from e2e.external.test_faults import Run
 from e2e.external.test_provider import HOST, TOKEN
 from e2e.support.serving import serving
 from e2e.support.upstream import serve
+from e2e.support.waiting import until
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")]
 TIMEOUT = 1.0
@@ -187,7 +188,7 @@ def test_who_needs_the_credential_is_refused_in_time_and_nobody_else(tmp_path):
 
         provider.well = True
         for name in LIES:
-            until(lambda name=name: at.ask(f"/Block/{name}") == 200, 15, f"{name} is not believed again")
+            until(lambda name=name: at.ask(f"/Block/{name}") == 200, f"{name} is not believed again", 15)
         keys = [each.header("authorization") for each in at.upstream.received if each.target.startswith("/Block/")]
         assert keys == [f"Bearer {WELL}"] * len(LIES)
         assert not [line for line in at.serving.lines() if SECRET in line or WELL in line]
@@ -206,5 +207,5 @@ def test_a_provider_that_is_dead_costs_no_more_than_its_time_and_comes_back(tmp_
         assert at.ask("/native/x") == 200
         with providing(port) as provider:
             provider.well = True
-            until(lambda: at.ask("/Block/slow") == 200, 15, "it is not asked again")
+            until(lambda: at.ask("/Block/slow") == 200, "it is not asked again", 15)
         assert [each.header("authorization") for each in at.upstream.received] == [None, None, f"Bearer {WELL}"]

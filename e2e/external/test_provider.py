@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from e2e.external.test_faults import POLICY, Run, until
+from e2e.external.test_faults import POLICY, Run
 from e2e.support.provider import ISSUED, Provider, providing
 from e2e.support.serving import serving
 from e2e.support.upstream import serve
+from e2e.support.waiting import until
 
 pytestmark = pytest.mark.timeout(120)
 HOST = "api.test"
@@ -45,7 +46,7 @@ def test_the_audit_names_the_provider_and_no_file_holds_the_credential(tmp_path)
     """Neither a log of the run, nor the audit, nor the environment or command line of ext-proc."""
     with providing() as provider, running(tmp_path, provider) as at:
         assert at.ask("/v1/a") == 200
-        until(lambda: at.audit.exists() and at.audit.read_text(), 15, "no audit")
+        until(lambda: at.audit.exists() and at.audit.read_text(), "no audit", 15)
         record = json.loads(at.audit.read_text().splitlines()[0])
         assert (record["engine"], record["verdict"], record["credentials"]) == ("extproc", "mutated", ["provider vault"])
         written = [path for path in [*at.private.rglob("*"), *tmp_path.rglob("*")] if path.is_file()]

@@ -8,8 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +18,10 @@ import httpx
 
 from e2e.cluster import Cluster
 from e2e.cluster.ports import free_port
+from e2e.support.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMESPACE, ACCOUNT = "groyne-system", "groyne-controller"
-PATIENCE = 30.0
 STARTED = 90.0
 """On a machine that has much else to do a process may take long to begin."""
 
@@ -95,14 +94,3 @@ def running(cluster: Cluster, log: Path, *flags: str, kubeconfig: Path | None = 
 
 def environment() -> dict[str, str]:
     return {name: text for name, text in os.environ.items() if not name.startswith(("GROYNE_", "KUBE"))}
-
-
-def until(holds: Callable[[], Any], what: str | Callable[[], str], patience: float = PATIENCE) -> Any:
-    """What `holds` gives as soon as that is true: the server is asked again and again, since it has no way to call us."""
-    end = time.monotonic() + patience
-    while True:
-        found = holds()
-        if found:
-            return found
-        assert time.monotonic() < end, f"not within {patience:g} s: {what if isinstance(what, str) else what()}"
-        time.sleep(0.05)

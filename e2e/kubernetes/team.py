@@ -8,7 +8,8 @@ import json
 from typing import Any
 
 from e2e.cluster import Cluster
-from e2e.kubernetes.controller_process import ACCOUNT, NAMESPACE, PATIENCE, until
+from e2e.kubernetes.controller_process import ACCOUNT, NAMESPACE
+from e2e.support.waiting import PATIENCE, until
 
 
 class Team:

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from e2e.cluster import Cluster
-from e2e.kubernetes.controller_process import Replica, install, running, until
+from e2e.kubernetes.controller_process import Replica, install, running
 from e2e.kubernetes.team import Team, data, events
+from e2e.support.waiting import until
 from policy.template_hashes import HASH_LABEL, name_hash
 from unit_tests.controller.raw_objects import global_profile, profile, rule, template
 

@@ -16,7 +16,8 @@ from controller.compile.groyne_policy import Endpoint, groyne_policy
 from controller.compile.network_policy import network_policy
 from crds.kinds import parse
 from e2e.cluster import Cluster, Node
-from e2e.kubernetes.controller_process import established, until
+from e2e.kubernetes.controller_process import established
+from e2e.support.waiting import until
 from policy.compile import compile_program
 from policy.program import Engine
 from policy.template_hashes import HASH_LABEL, name_hash

@@ -14,7 +14,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,10 +28,12 @@ from dataplane.clusters import ROOTS_FILE
 from dataplane.sidecar import ADMIN_SOCKET, DIRECTORY, STDOUT
 from e2e.cluster import ControlPlane
 from e2e.cluster.ports import free_port
-from e2e.kubernetes.controller_process import ACCOUNT, NAMESPACE, ROOT, environment, install, until
+from e2e.kubernetes.controller_process import ACCOUNT, NAMESPACE, ROOT, environment, install
 from e2e.kubernetes.redirected import EXT_PROC, SOCKET, bridge
 from e2e.kubernetes.team import Team, data
 from e2e.mutual_tls.rig import Volume
+from e2e.support.child import started
+from e2e.support.waiting import until
 from groyne import clock
 from mtls.identity import Purpose
 from unit_tests.controller.raw_objects import profile, rule, template
@@ -120,24 +121,6 @@ class Sidecar:
     def ask(self, host: str = HOST) -> dict[str, Any]:
         found: dict[str, Any] = self.order(do="ask", host=host)
         return found
-
-
-@contextmanager
-def started(log: Path, *command: str, **more: Any) -> Iterator["subprocess.Popen[Any]"]:
-    with log.open("ab") as out:
-        process = subprocess.Popen(command, cwd=ROOT, stderr=out, env=environment(), **{"stdout": out, **more})
-    try:
-        yield process
-    finally:
-        if process.stdin:
-            process.stdin.close()  # that is how it is told, so that it can end its Envoy
-        else:
-            process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def controller(plane: ControlPlane, days: int, *flags: str) -> list[str]:

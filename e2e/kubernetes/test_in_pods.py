@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from e2e.cluster import Cluster
-from e2e.kubernetes.controller_process import NAMESPACE, ROOT, established, until
+from e2e.kubernetes.controller_process import NAMESPACE, ROOT, established
 from e2e.kubernetes.team import Team
+from e2e.support.waiting import until
 from policy.template_hashes import HASH_LABEL, name_hash
 from unit_tests.controller.raw_objects import profile, rule, template
 

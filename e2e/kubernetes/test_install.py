@@ -5,7 +5,6 @@ The account acts with a token of its own; where a policy has to hold whatever RB
 
 import json
 import os
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pykube
 import pytest
 
 from e2e.cluster import ControlPlane
+from e2e.support.waiting import until
 
 pytestmark = pytest.mark.cluster
 
@@ -392,13 +392,6 @@ def test_the_policies_hold_the_account_wherever_it_is_and_nobody_else(installed,
             said = caller.ask("PATCH", url, {"metadata": {"labels": {"who": "me"}}}, version=version)
             assert bool(said) == held, f"{url}: {said}"
             caller.ask("PATCH", url, {"metadata": {"labels": {"who": None}}}, version=version)
-
-
-def until(holds: Callable[[], bool], limit: float = 20) -> None:
-    end = time.monotonic() + limit
-    while not holds():
-        assert time.monotonic() < end, f"not within {limit} s"
-        time.sleep(0.1)
 
 
 def check(answer: str, said: str) -> None:

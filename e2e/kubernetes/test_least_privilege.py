@@ -13,8 +13,9 @@ from ruamel.yaml import YAML
 from e2e.cluster import ControlPlane
 from e2e.cluster.audit import Call
 from e2e.cluster.rights import Right, granted
-from e2e.kubernetes.controller_process import ACCOUNT, NAMESPACE, ROOT, install, running, until
+from e2e.kubernetes.controller_process import ACCOUNT, NAMESPACE, ROOT, install, running
 from e2e.kubernetes.team import Team, data, events
+from e2e.support.waiting import until
 from policy.template_hashes import HASH_LABEL, name_hash
 from unit_tests.controller.raw_objects import global_profile, profile, rule, template
 

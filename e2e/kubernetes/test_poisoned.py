@@ -17,9 +17,10 @@ import pytest
 
 from e2e.cluster import ControlPlane, etcd
 from e2e.kubernetes import publications
-from e2e.kubernetes.controller_process import ROOT, Replica, established, install, running, until
+from e2e.kubernetes.controller_process import ROOT, Replica, established, install, running
 from e2e.kubernetes.poison import Raw, mutations, permissive
 from e2e.kubernetes.team import Team, data, written
+from e2e.support.waiting import until
 from unit_tests.controller.raw_objects import global_profile, profile, rule, template
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]

@@ -15,10 +15,11 @@ import pytest
 
 from e2e.cluster import Cluster, ControlPlane
 from e2e.kubernetes import publications
-from e2e.kubernetes.controller_process import ACCOUNT, NAMESPACE, ROOT, established, install, running, until
+from e2e.kubernetes.controller_process import ACCOUNT, NAMESPACE, ROOT, established, install, running
 from e2e.kubernetes.publications import Publication, Raw
 from e2e.kubernetes.schemas import narrower
 from e2e.kubernetes.team import Team, data
+from e2e.support.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 THEIRS = os.environ.get("GROYNE_PUBLISHED_EXAMPLES")

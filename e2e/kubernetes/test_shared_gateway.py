@@ -22,13 +22,14 @@ from controller.compile.workload_certificates import make_workload
 from controller.compile.workload_secrets import ext_proc_id
 from e2e.bench.world import LOOPBACK, free_port
 from e2e.cluster import ControlPlane
-from e2e.kubernetes.controller_process import NAMESPACE, ROOT, established, until
+from e2e.kubernetes.controller_process import NAMESPACE, ROOT, established
 from e2e.kubernetes.team import Team
-from e2e.kubernetes.test_ext_proc_certificates import started
 from e2e.mutual_tls.gateway import Asked, bootstrap
 from e2e.mutual_tls.rig import DOMAIN, Volume, files
+from e2e.support.child import started
 from e2e.support.provider import ISSUED, Provider, providing
 from e2e.support.upstream import Upstream, serve
+from e2e.support.waiting import until
 from groyne import clock
 from mtls.identity import Purpose
 from unit_tests.controller.raw_objects import profile, rule

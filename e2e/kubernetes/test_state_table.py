@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from e2e.cluster import ControlPlane
-from e2e.kubernetes.controller_process import ACCOUNT, NAMESPACE, install, running, until
+from e2e.kubernetes.controller_process import ACCOUNT, NAMESPACE, install, running
 from e2e.kubernetes.team import Team, written
+from e2e.support.waiting import until
 from policy.template_hashes import HASH_LABEL, name_hash
 from unit_tests.controller.raw_objects import template
 

@@ -10,8 +10,9 @@ import pytest
 
 from e2e.cluster import ControlPlane, control_plane
 from e2e.kubernetes import publications
-from e2e.kubernetes.controller_process import ROOT, established, install, running, until
+from e2e.kubernetes.controller_process import ROOT, established, install, running
 from e2e.kubernetes.team import Team
+from e2e.support.waiting import until
 from policy.template_hashes import HASH_LABEL, name_hash
 from unit_tests.controller.raw_objects import profile, template
 

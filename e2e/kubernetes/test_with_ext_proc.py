@@ -9,9 +9,10 @@ import pytest
 
 from controller.compile.workload_secrets import AUTHORITY, SERVER
 from e2e.cluster import Cluster
-from e2e.kubernetes.controller_process import NAMESPACE, ROOT, established, until
+from e2e.kubernetes.controller_process import NAMESPACE, ROOT, established
 from e2e.kubernetes.team import Team, data
 from e2e.kubernetes.test_ext_proc import ASK
+from e2e.support.waiting import until
 from unit_tests.controller.raw_objects import profile, rule, template
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]

@@ -30,6 +30,7 @@ from dataplane.listeners import DnsCache, socket_address
 from dataplane.literals import NOT_PUBLIC_RANGES
 from dataplane.secrets import Layout
 from e2e.bench.world import LOOPBACK, answering, free_port, models, plain_envoy
+from e2e.support.child import ended
 from groyne import clock
 from groyne.envoy import ADMIN_SOCKET, Envoy, find_envoy
 from groyne.resolver import Resolver
@@ -188,13 +189,8 @@ class Rig:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def end(self) -> None:
-        if self.process and self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(20)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        if self.process:
+            ended(self.process)
 
 
 class Client:

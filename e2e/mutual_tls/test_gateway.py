@@ -20,10 +20,10 @@ import pytest
 
 from controller.compile.workload_authorities import authorities
 from e2e.bench.world import LOOPBACK, free_port
-from e2e.external.test_faults import until
 from e2e.mutual_tls.gateway import Asked, bootstrap
 from e2e.mutual_tls.rig import DOMAIN, TEAM, Rig, Volume, policies
 from e2e.support.upstream import Upstream, serve
+from e2e.support.waiting import until
 from groyne import clock
 from unit_tests.dataplane.envoy_process import running_envoy
 
@@ -93,7 +93,7 @@ def running(directory: Path) -> Iterator[Gateway]:
             asked = Asked(ext_proc=rig.listen, certificates=rig.client.path)
             with running_envoy(bootstrap(directory, asked, upstream=upstream.port, port=port), log_level="error"):
                 found = Gateway(port=port, upstream=upstream, rig=rig)
-                until(lambda: found.ask("other.test") == 200, 30, "the gateway never answered")
+                until(lambda: found.ask("other.test") == 200, "the gateway never answered", 30)
                 upstream.received.clear()
                 yield found
     finally:
@@ -127,11 +127,11 @@ def test_without_a_decision_nothing_is_sent(tmp_path):
         assert {at.ask(host) for host in ("api.test", "other.test", "closed.test")} <= {500, 503}
         at.rig.show_server(f"spiffe://{DOMAIN}/ns/{TEAM}/sa/somebody")
         at.rig.begin("--allow-mode-override=true")
-        until(at.rig.is_ready, 30, "it did not begin")
+        until(at.rig.is_ready, "it did not begin", 30)
         assert {at.ask(host) for host in ("api.test", "other.test", "closed.test")} <= {500, 503}
         assert not at.upstream.received
         at.rig.end()
         at.rig.show_server()
         at.rig.begin("--allow-mode-override=true")
-        until(lambda: at.ask("api.test") == 200, 60, "it is not asked again")
+        until(lambda: at.ask("api.test") == 200, "it is not asked again", 60)
         assert at.upstream.received[0].header("x-judged") == "yes"

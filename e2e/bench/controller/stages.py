@@ -26,8 +26,9 @@ from e2e.bench.controller.watching import Watching
 from e2e.cluster import ControlPlane, control_plane
 from e2e.cluster import Settings as ControlPlaneSettings
 from e2e.cluster.audit import Call
-from e2e.kubernetes.controller_process import ACCOUNT, Replica, install, running, until
+from e2e.kubernetes.controller_process import ACCOUNT, Replica, install, running
 from e2e.kubernetes.controller_process import NAMESPACE as SYSTEM
+from e2e.support.waiting import until
 from groyne import clock
 from kube.objects import Key
 

@@ -54,7 +54,7 @@ def ports(egress: list[Raw] | None) -> list[int]:
 def wrong_secret(name: str, template: Raw, secrets: dict[str, Raw], selecting: list[Raw]) -> list[str]:
     live = secrets.get(f"{name}-egress")
     if not selecting:
-        return [f"secret of {name} is there"] if live else []
+        return [f"secret {each} is there" for each in (f"{name}-egress", f"{name}-ca") if each in secrets]
     if live is None:
         return [f"secret of {name} lacks"]
     if not owned(live, template):

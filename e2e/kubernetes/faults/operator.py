@@ -9,7 +9,8 @@ from pathlib import Path
 
 from e2e.cluster.control_plane import ControlPlane
 from e2e.cluster.faults import FaultProxy
-from e2e.kubernetes.controller_process import ACCOUNT, NAMESPACE, Replica, running, until
+from e2e.kubernetes.controller_process import ACCOUNT, NAMESPACE, Replica, running
+from e2e.support.waiting import until
 
 PATIENCE = 120.0
 """For a machine that has much to do to start a process."""

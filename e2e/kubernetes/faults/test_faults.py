@@ -22,11 +22,11 @@ import pytest
 
 from e2e.cluster.control_plane import ControlPlane
 from e2e.cluster.faults import Asked, Cut, CutLine, Delay, FaultProxy, Hang, Insert, Rule, Stale, Status, Truncate, Twice
-from e2e.kubernetes.controller_process import until
 from e2e.kubernetes.faults import laws
 from e2e.kubernetes.faults.operator import Operator, operator, second_opinion
 from e2e.kubernetes.faults.place import Place, Raw, secret, values
 from e2e.kubernetes.slowness import allowed
+from e2e.support.waiting import until
 from unit_tests.controller.raw_objects import profile, rule, template
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]

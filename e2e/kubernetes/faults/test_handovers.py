@@ -22,10 +22,11 @@ import pytest
 from e2e.cluster.audit import Call
 from e2e.cluster.control_plane import ControlPlane
 from e2e.cluster.faults import FaultProxy, Hang, Rule, fault_proxy
-from e2e.kubernetes.controller_process import ACCOUNT, NAMESPACE, until
+from e2e.kubernetes.controller_process import ACCOUNT, NAMESPACE
 from e2e.kubernetes.faults.operator import Operator
 from e2e.kubernetes.faults.place import Place
 from e2e.kubernetes.slowness import allowed
+from e2e.support.waiting import until
 from unit_tests.controller.raw_objects import template
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]

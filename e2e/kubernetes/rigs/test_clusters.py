@@ -1,12 +1,11 @@
 """The clusters that the other tests stand on do what a cluster does, and break where they are told to."""
 
-import time
-
 import pykube
 import pytest
 import requests
 
 from e2e.cluster import Cluster, ControlPlane
+from e2e.support.waiting import until
 
 pytestmark = pytest.mark.cluster
 
@@ -21,13 +20,6 @@ def allow(cluster: Cluster, namespace: str, account: str, *verbs: str) -> None:
     cluster.kubectl(
         "create", "rolebinding", account, "--namespace", namespace, f"--role={account}", f"--serviceaccount={namespace}:{account}"
     )
-
-
-def until(holds, limit: float = 20) -> None:
-    end = time.monotonic() + limit
-    while not holds():
-        assert time.monotonic() < end, f"not within {limit} s"
-        time.sleep(0.05)
 
 
 def names(cluster: Cluster, namespace: str) -> set[str]:

@@ -12,6 +12,7 @@ import pytest
 from e2e.cluster.faults import Cut, CutLine, Delay, Forward, Hang, Insert, Reply, Rule, Silence, Stale, Status, Truncate, Twice, fault_proxy
 from e2e.cluster.faults.asked import read
 from e2e.cluster.faults.script import Script
+from e2e.support.waiting import until
 
 pytestmark = pytest.mark.cluster
 PLACE = "/api/v1/namespaces/default/configmaps"
@@ -246,10 +247,3 @@ def test_rules_skip_count_and_the_first_that_matches_decides():
 def test_a_request_is_read_as_rbac_reads_it(method, target, seen):
     found = read(method, target, began=0)
     assert (found.verb, found.group, found.resource, found.namespace, found.name, found.subresource) == seen
-
-
-def until(holds, limit: float = 20) -> None:
-    end = time.monotonic() + limit
-    while not holds():
-        assert time.monotonic() < end, f"not within {limit} s"
-        time.sleep(0.02)

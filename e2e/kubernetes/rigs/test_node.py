@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from e2e.cluster.binaries import go
 from e2e.cluster.images import TOOLS
 from e2e.cluster.node import network, node
 from e2e.kubernetes.lacks import or_skip
+from e2e.support.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
 ROOT = Path(__file__).parents[3]
@@ -97,13 +97,6 @@ def restrict(own: Node, *egress: dict) -> None:
     )
 
 
-def until(holds, limit: float = 20) -> None:
-    end = time.monotonic() + limit
-    while not holds():
-        assert time.monotonic() < end, f"not within {limit} s"
-        time.sleep(0.1)
-
-
 def test_a_pod_reaches_pods_services_and_the_world_of_both_families(own, world, agent, server):
     until(lambda: reached(own, *server, *OUTSIDE) == {*server, *OUTSIDE})
 
@@ -143,7 +136,7 @@ def test_the_controllers_image_runs_as_nobody_in_particular(pods, image):
     spec = {"restartPolicy": "Never", "containers": [container]}
     pods.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
     try:
-        until(lambda: pods.get("pod", "controllers-image")["status"]["phase"] in ("Succeeded", "Failed"), 60)
+        until(lambda: pods.get("pod", "controllers-image")["status"]["phase"] in ("Succeeded", "Failed"), patience=60)
         assert pods.kubectl("logs", "controllers-image").startswith("groyne ")
         assert pods.get("pod", "controllers-image")["status"]["phase"] == "Succeeded"
     finally:
