@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 INTERVAL = 0.5
 BURST = 2
+ROW_ENDS = 2 * INTERVAL * BURST
+"""Seconds after a write, without another."""
 CONTESTED = 20
 """Writes in a row, none much later than the one before."""
 MOST_KEPT = 20_000
@@ -63,7 +65,7 @@ class Pace:
     @staticmethod
     def _over(past: Past) -> bool:
         """The row of writes: whatever comes next begins another."""
-        return not past.times or asyncio.get_running_loop().time() >= past.times[-1] + 2 * INTERVAL * BURST
+        return not past.times or asyncio.get_running_loop().time() >= past.times[-1] + ROW_ENDS
 
 
 class TooSoon(Exception):  # noqa: N818 — not an error: it says when

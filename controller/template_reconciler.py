@@ -19,7 +19,7 @@ from controller.compile.output import Manifest
 from controller.compile.secret import CONTENT_HASH, size_problem
 from controller.compile.template import Cluster
 from controller.ledger import Ledger, Outcome
-from controller.pace import Pace, TooSoon
+from controller.pace import ROW_ENDS, Pace, TooSoon
 from controller.policy_writer import PolicyWriter, warnings_text
 from controller.references import Resolved, Resolver, ca_named, not_opted_in
 from controller.renewal import CertificateKind, due, ends
@@ -49,8 +49,7 @@ log = logging.getLogger(__name__)
 
 LONGEST_REST = timedelta(hours=12)
 LOOK_AGAIN = 5.0
-"""Seconds until a Secret is looked at that the watch had not heard of: it may go again without a word from it. And until one asks whether
-somebody still undoes what is written: nobody tells that he has stopped."""
+"""Seconds until a Secret is looked at that the watch had not heard of: it may go again without a word from it."""
 
 Announce = Callable[[Raw, Problem], None]
 
@@ -305,7 +304,9 @@ class TemplateReconciler:
         return Outcome(selected=self._selected(template_identity(template)), unresolved=unresolved)
 
     def _rest(self, outcome: Outcome) -> float | None:
-        if outcome.unseen or any(problem.reason == CONTESTED for problem in outcome.failures):
+        if any(problem.reason == CONTESTED for problem in outcome.failures):
+            return ROW_ENDS
+        if outcome.unseen:
             return LOOK_AGAIN
         if outcome.renew_at is None:
             return None

@@ -6,7 +6,6 @@ import pytest
 
 from e2e.support.pki import Authority, make_authority
 
-
 LONGEST = ("e2e/differential/", "e2e/kubernetes/faults/", "e2e/kubernetes/chaos/")
 
 

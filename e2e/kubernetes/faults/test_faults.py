@@ -5,132 +5,34 @@ whose are not. After each fault a fresh `--once` agrees: it writes nothing.
 """
 
 import json
-import logging
 import shutil
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from e2e.cluster.control_plane import ControlPlane
-from e2e.cluster.faults import Asked, Cut, CutLine, Delay, FaultProxy, Hang, Insert, Rule, Stale, Status, Truncate, Twice
-from e2e.kubernetes.faults import laws
-from e2e.kubernetes.faults.operator import Operator, operator, second_opinion
-from e2e.kubernetes.faults.place import Place, Raw, secret, values
+from e2e.cluster.faults import Asked, Cut, CutLine, Delay, Hang, Insert, Rule, Stale, Status, Truncate, Twice
+from e2e.kubernetes.faults.place import Place, Raw, values
+from e2e.kubernetes.faults.scene import SOON, Scene, log, wrong
 from e2e.kubernetes.slowness import allowed
 from e2e.support.waiting import until
 from unit_tests.controller.raw_objects import profile, rule, template
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 
-SOON = 30.0
-"""Law 5: as it should be within so long after the last fault."""
-CALM = 3.0
-"""As soon as that where nothing is wrong, on a machine that has nothing else to do."""
+
 PER_SECOND = 10
 """Calls while all that is tried fails: at first each object's retries come soon, and then ever more seldom."""
+
+
 FEW = 15
 """Calls over some seconds in which nothing can be done."""
-
-
-PATIENT = ("--lease-duration", "60", "--lease-renew-deadline", "40")
-"""It is to live through what happens; what ends a leader has tests of its own."""
-LOG_SHOWN = 6000
-
-log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True, kw_only=True)
-class Scene:
-    """`bad` is where the fault strikes, `well` another namespace that must not notice."""
-
-    ground: ControlPlane
-    faults: FaultProxy
-    operator: Operator
-    bad: Place
-    well: Place
-    logs: Path
-    edits: int = 0
-    since: float = 0.0
-    since_version: str = ""
-    """From before anything was in the two places."""
-
-    def settled(self, within: float = SOON) -> float:
-        """Seconds until all is as it should be; by then nothing was written that is not ours, and `--once` has nothing to add."""
-        began = time.monotonic()
-        for place in (self.bad, self.well):
-            until(lambda at=place: not wrong(at), lambda at=place: f"settled: {wrong(at)}", within - (time.monotonic() - began))
-        took = time.monotonic() - began
-        log.info("as it should be after %.1f s, with %.1f calls a second", took, len(self.faults.asked()) / (time.monotonic() - self.since))
-        assert laws.outside(self.faults.asked()) == []
-        before = self.versions()
-        assert second_opinion(self.ground, self.logs / f"once-{self.edits}-{time.monotonic_ns()}.log") == 0
-        assert self.versions() == before, "a fresh process found something to do"
-        assert "Traceback" not in self.operator.said(), self.operator.said()
-        return took
-
-    def versions(self) -> list[dict[tuple[str, str], str]]:
-        return [self.bad.versions(), self.well.versions()]
-
-    def edit(self, place: Place) -> None:
-        """All that people change: a rule, a credential, a template."""
-        self.edits += 1
-        place.apply(*people(self.edits))
-
-    def others_go_on(self) -> float:
-        """Seconds until an edit where nothing is wrong is everywhere that it should be."""
-        self.edit(self.well)
-        began = time.monotonic()
-        until(lambda: not wrong(self.well), lambda: f"others go on: {wrong(self.well)}", allowed(CALM))
-        return time.monotonic() - began
-
-    def asked(self, since: float, **wanted: str) -> list[Asked]:
-        return [each for each in self.faults.asked(**wanted) if each.began >= since]
-
-
-def people(number: int) -> list[Raw]:
-    token = {"credentialRef": {"secret": {"name": "key"}}, "apiKey": {"valueTemplate": "Bearer {{ .Token }}"}}
-    rules = [rule("key", f"n{number}.example.com", tokenTransformation=token), rule("paths", f"p{number}.example.com")]
-    ports = [{"ports": [{"port": 1000 + number, "protocol": "TCP"}]}]
-    return [
-        template("agent", networkPolicy={"egress": ports}),
-        template("plain", labels={"app": "plain"}),
-        profile("keys", rules=rules),
-        secret("key", apiKey=f"value-{number}-end"),
-    ]
-
-
-def wrong(place: Place) -> list[str]:
-    """As the laws have it; what cannot be asked is not as it should be."""
-    try:
-        return laws.wrong(place)
-    except httpx.HTTPError as error:
-        return [type(error).__name__]
-
-
-@pytest.fixture
-def scene(ground: ControlPlane, faults: FaultProxy, place: Place, tmp_path: Path) -> Iterator[Scene]:
-    well = Place.make(ground)
-    with operator(ground, faults, tmp_path, "controller", *PATIENT) as found:
-        before = place.http.get(place.path("configmap")).json()["metadata"]["resourceVersion"]
-        made = Scene(since_version=before, ground=ground, faults=faults, operator=found, bad=place, well=well, logs=tmp_path)
-        for each in (place, well):
-            made.edit(each)
-        made.settled()
-        faults.forget()
-        made.since = time.monotonic()
-        yield made
-        faults.clear()
-        sys.stdout.write(found.said()[-LOG_SHOWN:])  # pytest shows it where a test fails
-    well.end()
 
 
 def ca(place: Place) -> str:
