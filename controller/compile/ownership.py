@@ -63,7 +63,7 @@ def owner_renamed(wanted: Manifest, live: Manifest) -> list[Manifest]:
     versions = {each["uid"]: each["apiVersion"] for each in wanted["metadata"].get("ownerReferences", ())}
     there = enumerate((live.get("metadata") or {}).get("ownerReferences") or [])
     return [
-        {"op": "replace", "path": f"/metadata/ownerReferences/{number}/apiVersion", "value": versions[each["uid"]]}
+        {"op": "add", "path": f"/metadata/ownerReferences/{number}/apiVersion", "value": versions[each["uid"]]}
         for number, each in there
         if versions.get(each.get("uid"), each.get("apiVersion")) != each.get("apiVersion")
     ]

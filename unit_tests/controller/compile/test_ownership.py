@@ -171,7 +171,7 @@ def test_an_owner_that_is_named_in_another_version_than_it_is_read_in_is_renamed
     """Where that version is not served any more the garbage collector would not find it."""
     before = in_version("v1alpha1")
     assert policy_step(wanted(), before, uid=UID).action is Action.REPLACE
-    change = {"op": "replace", "path": "/metadata/ownerReferences/1/apiVersion", "value": "extensions.agents.x-k8s.io/v1beta1"}
+    change = {"op": "add", "path": "/metadata/ownerReferences/1/apiVersion", "value": "extensions.agents.x-k8s.io/v1beta1"}
     assert owner_renamed(wanted(), before) == [change]
 
 
