@@ -38,7 +38,7 @@ def as_said_to_profiles(key: Key, problem: Problem) -> Problem:
 
 def undone(template: Key, resource: Resource, name: Key) -> Problem:
     message = f"another writer undoes {resource.kind} {name.name} as often as it is written: its managedFields say who"
-    return as_said_to_profiles(template, Problem(reason=CONTESTED, message=message, fatal=False))
+    return as_said_to_profiles(template, Problem(reason="Contested", message=message, fatal=False))
 
 
 def told(template: Key, error: Exception) -> Problem:

@@ -1,17 +1,10 @@
-"""Fixtures that every end-to-end test may use: a throw-away authority that plays the public CA. And which tests begin first."""
+"""Fixtures that every end-to-end test may use: a throw-away authority that plays the public CA."""
 
 from pathlib import Path
 
 import pytest
 
 from e2e.support.pki import Authority, make_authority
-
-LONGEST = ("e2e/differential/", "e2e/kubernetes/faults/", "e2e/kubernetes/chaos/")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes minutes in one piece comes first: last, it would be waited for by workers with nothing else to do."""
-    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 
 
 @pytest.fixture(scope="session")

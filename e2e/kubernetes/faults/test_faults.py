@@ -119,7 +119,7 @@ def test_etcd_has_no_room(scene: Scene):
         time.sleep(10)
         asked = [each for each in scene.asked(began) if each.resource != "leases"]
         told = {each.code for each in asked if each.verb in {"create", "patch"} and each.ended}
-        assert told == {500}, told
+        assert {500} <= told <= {404, 500}, told  # 404: the policy that was deleted, before its watch has told
         assert len(asked) <= 10 * PER_SECOND, [str(each) for each in asked]
         log.info("%d calls in ten seconds", len(asked))
     scene.settled()
