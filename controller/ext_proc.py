@@ -16,7 +16,7 @@ from ipaddress import ip_address
 from controller.compile.workload_secrets import CLIENT, CLIENT_AUTHORITIES
 from controller.settings import Settings
 from crds.problem import Problem
-from daemon.endpoint import Endpoint
+from daemon.endpoint import Endpoint, is_address
 from dataplane.external import ClientTls, External
 from dataplane.redirect import Families
 from dataplane.sidecar import DIRECTORY
@@ -125,11 +125,3 @@ class ExtProcPlace:
         wanted = 6 if families is Families.IPV6 else 4
         ordered = sorted(self.addresses, key=lambda text: ip_address(text).version != wanted)
         return next(iter(ordered), None)
-
-
-def is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv6Address, ip_address
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -39,14 +39,15 @@ def host_of(text: str) -> str:
         except ValueError:
             raise ValueError(REMEDY) from None
     labels = text.split(".")
-    if len(text) > LONGEST or not all(LABEL.fullmatch(label) for label in labels) or (labels[-1].isdigit() and not is_ipv4(text)):
+    if len(text) > LONGEST or not all(LABEL.fullmatch(label) for label in labels) or (labels[-1].isdigit() and not is_address(text)):
         raise ValueError(REMEDY)
     return text
 
 
-def is_ipv4(text: str) -> bool:
+def is_address(host: str) -> bool:
+    """And no name."""
     try:
-        IPv4Address(text)
+        ip_address(host)
     except ValueError:
         return False
     return True
